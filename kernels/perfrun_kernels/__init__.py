@@ -1,0 +1,1 @@
+"""What runs inside benchmark pods; it never imports the operator."""

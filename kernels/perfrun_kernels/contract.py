@@ -1,0 +1,180 @@
+"""The result contract: all that the operator and a benchmark pod know of each other.
+
+Both sides import this module and nothing else of the other, so an operator of one version reads what a pod of
+another version wrote, or refuses it in a sentence. It uses the standard library only: a pod that cannot import
+torch must still be able to say so.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import MISSING, asdict, dataclass, field
+from typing import Any, Final, Literal
+
+VERSION: Final = 1
+"""Version of this contract; a result of another version is refused."""
+
+AUDIENCE: Final = "perfrun.dev/results"
+"""Audience of the short-lived service account token with which a pod hands in its result."""
+
+REQUEST_ENV: Final = "PERFRUN_REQUEST"
+"""Environment variable that holds the request as JSON."""
+
+RESULT_URL_ENV: Final = "PERFRUN_RESULT_URL"
+"""Environment variable with the URL that takes the result by PUT; absent when a parent reads standard output."""
+
+TOKEN_FILE_ENV: Final = "PERFRUN_TOKEN_FILE"  # noqa: S105 -- the path of a token, not a token
+"""Environment variable with the path of the projected token."""
+
+CA_FILE_ENV: Final = "PERFRUN_CA_FILE"
+"""Environment variable with the path of the certificate bundle that vouches for the operator; absent for http."""
+
+TERMINATION_LIMIT: Final = 4096
+"""Bytes that Kubernetes keeps of a termination message."""
+
+Outcome = Literal["Completed", "Unmeasurable", "Failed"]
+"""Completed: measured. Unmeasurable: the world lacks something (no GPU, out of memory). Failed: the run broke."""
+
+
+class ContractError(ValueError):
+    """What arrived is not a request or result of this contract; the message says what was found instead."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one benchmark pod is asked to do.
+
+    ``kind`` names the program (``sampling``), ``parameters`` are its arguments, checked by the program itself.
+    ``budget_seconds`` bounds the measuring; the pod's own active deadline is somewhat longer.
+    """
+
+    run: str
+    stage: str
+    attempt: int
+    kind: str
+    parameters: dict[str, Any]
+    budget_seconds: float
+    version: int = VERSION
+
+    def to_json(self) -> str:
+        """Return the request as one line of JSON."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Request:
+        """Read a request.
+
+        Raises:
+            ContractError: the text is no request of this version.
+        """
+        return cls(**_fields(text, cls, "request"))
+
+
+@dataclass(frozen=True)
+class Series:
+    """Samples in the order in which they were taken.
+
+    ``values`` are in ``unit``. ``starts`` are the indices at which a new round (an independent repetition) begins;
+    the first is 0.
+    """
+
+    unit: str
+    values: list[float]
+    starts: list[int] = field(default_factory=lambda: [0])
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """One number in ``unit``, or None with the ``reason`` (a sentence) why it could not be had."""
+
+    unit: str
+    value: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one benchmark pod measured.
+
+    ``started`` and ``finished`` bound the measurement (seconds since the epoch; durations inside come from a
+    monotonic clock). ``facts`` describe what was measured and on what: device, dtype, parameter count, versions.
+    """
+
+    run: str
+    stage: str
+    attempt: int
+    outcome: Outcome
+    started: float
+    finished: float
+    reason: str = ""
+    message: str = ""
+    series: dict[str, Series] = field(default_factory=dict)
+    scalars: dict[str, Scalar] = field(default_factory=dict)
+    facts: dict[str, str | int | float | bool] = field(default_factory=dict)
+    version: int = VERSION
+
+    def to_json(self) -> str:
+        """Return the result as one line of JSON; numbers that are not finite are refused with ValueError."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Result:
+        """Read a result.
+
+        Raises:
+            ContractError: the text is no result of this version, or holds numbers that are not finite.
+        """
+        data = _fields(text, cls, "result")
+        if data["outcome"] not in ("Completed", "Unmeasurable", "Failed"):
+            msg = f"the result's outcome is {data['outcome']!r}; expected Completed, Unmeasurable or Failed"
+            raise ContractError(msg)
+        try:
+            data["series"] = {name: _series(name, each) for name, each in data.get("series", {}).items()}
+            data["scalars"] = {name: Scalar(**each) for name, each in data.get("scalars", {}).items()}
+        except (TypeError, AttributeError) as error:
+            msg = f"the result's series or scalars are malformed: {error}"
+            raise ContractError(msg) from error
+        return cls(**data)
+
+    def summary(self) -> str:
+        """Return what fits into a termination message: everything but the samples, as JSON."""
+        head = {
+            "version": self.version, "run": self.run, "stage": self.stage, "attempt": self.attempt,
+            "outcome": self.outcome, "reason": self.reason, "message": self.message[:1024],
+            "samples": {name: len(each.values) for name, each in self.series.items()},
+        }  # fmt: skip
+        text = json.dumps(head, sort_keys=True, separators=(",", ":"))
+        return text.encode()[:TERMINATION_LIMIT].decode(errors="ignore")
+
+
+def _fields(text: str, cls: type[Any], noun: str) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        msg = f"expected a {noun} as JSON, found {text[:80]!r}"
+        raise ContractError(msg) from error
+    if not isinstance(data, dict):
+        msg = f"expected a {noun} as a JSON object, found {type(data).__name__}"
+        raise ContractError(msg)
+    if data.get("version") != VERSION:
+        msg = f"expected a {noun} of contract version {VERSION}, found version {data.get('version')!r}"
+        raise ContractError(msg)
+    known = cls.__dataclass_fields__
+    unknown, missing = sorted(set(data) - set(known)), sorted(_required(known) - set(data))
+    if unknown or missing:
+        msg = f"malformed {noun}: unknown fields {unknown}, missing fields {missing}"
+        raise ContractError(msg)
+    return data
+
+
+def _required(known: dict[str, Any]) -> set[str]:
+    return {name for name, each in known.items() if each.default is MISSING and each.default_factory is MISSING}
+
+
+def _series(name: str, data: dict[str, Any]) -> Series:
+    series = Series(**data)
+    if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in series.values):
+        msg = f"series {name!r} holds a value that is not a finite number"
+        raise ContractError(msg)
+    return series

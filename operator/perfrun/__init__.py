@@ -1,0 +1,1 @@
+"""perfrun: SLOs written as Gherkin, verified on a live Kubernetes cluster."""
