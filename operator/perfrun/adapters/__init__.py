@@ -1,0 +1,1 @@
+"""The world behind the ports: Kubernetes, Prometheus, artifacts, the clock, and local processes."""

@@ -1,0 +1,54 @@
+"""Durations and times as they are written on resources."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, PlainSerializer, WithJsonSchema
+
+PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(text: str) -> float:
+    """Return the length of a duration such as ``90s``, ``1h30m`` or ``7d`` in seconds.
+
+    Raises:
+        ValueError: the text is no duration.
+    """
+    if not re.match(PATTERN, text):
+        msg = f"{text!r} is not a duration; expected a number with a unit, such as 90s, 1h30m or 7d"
+        raise ValueError(msg)
+    return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
+
+
+def _checked(text: str) -> str:
+    seconds(text)
+    return text
+
+
+Duration = Annotated[
+    str, AfterValidator(_checked), WithJsonSchema({"type": "string", "pattern": PATTERN, "maxLength": 32})
+]
+"""A length of time, such as 90s, 1h30m or 7d."""
+
+
+def _utc(moment: dt.datetime) -> dt.datetime:
+    return moment.astimezone(dt.UTC) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+
+
+def rfc3339(moment: dt.datetime) -> str:
+    """Return a moment as UTC with microseconds, the way Kubernetes writes MicroTime."""
+    return _utc(moment).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+Time = Annotated[
+    dt.datetime,
+    AfterValidator(_utc),
+    PlainSerializer(rfc3339, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""A moment in UTC."""

@@ -1,0 +1,165 @@
+"""PerfTarget: what is under test, how it is reached, and what the platform team permits."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from perfrun.api.base import JSON, Model
+from perfrun.api.durations import Duration
+
+
+class ModelSize(Model):
+    """One model that features may name by its size."""
+
+    hidden_size: int = Field(gt=0, description="Width of the decoder.")
+    intermediate_size: int = Field(gt=0, description="Width of the feed-forward layers.")
+    layers: int = Field(gt=0, description="Number of decoder layers.")
+    heads: int = Field(gt=0, description="Attention heads.")
+    kv_heads: int = Field(gt=0, description="Key-value heads (grouped-query attention).")
+    vocab_size: int = Field(gt=1, description="Size of the vocabulary.")
+
+
+class EngineModel(Model):
+    """Which model stands behind a size that the feature names."""
+
+    config: ModelSize | None = Field(default=None, description="Explicit Llama architecture with seeded weights.")
+    path: str | None = Field(default=None, description="Directory with safetensors weights inside the pod.")
+    name: str | None = Field(default=None, description="Model name as an OpenAI-compatible server knows it.")
+
+
+class SamplingOptions(Model):
+    """How the next token is drawn."""
+
+    temperature: float = Field(default=1.0, ge=0, description="0 is greedy decoding.")
+    top_k: int = Field(default=50, ge=0, description="Number of most likely tokens kept; 0 keeps all.")
+    top_p: float = Field(default=0.95, gt=0, le=1, description="Probability mass kept.")
+    min_p: float = Field(
+        default=0.0, ge=0, lt=1, description="Least probability kept, relative to the likeliest token."
+    )
+    repetition_penalty: float = Field(default=1.1, gt=0, description="Divides the logits of tokens already drawn.")
+    seed: int = Field(default=0, ge=0, description="Seed of the draw; the same seed repeats the same tokens.")
+
+
+class LLM(Model):
+    """The large language model under test."""
+
+    engine: Literal["builtin", "openai"] = Field(
+        default="builtin", description="builtin runs a decoder inside the benchmark pod; openai streams from a server."
+    )
+    url: str | None = Field(default=None, description="Base URL of the OpenAI-compatible server, ending in /v1.")
+    api_key_secret: str | None = Field(
+        default=None, description="Name of a Secret in the run's namespace whose key 'apiKey' authorises the client."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Device of the builtin engine; auto takes a GPU where there is one."
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="Number format of the builtin engine's weights."
+    )
+    models: dict[str, EngineModel] = Field(
+        default_factory=dict, description="Models by the size that features name; sizes left out get built-in defaults."
+    )
+    sampling: SamplingOptions = Field(default=SamplingOptions(), description="How the next token is drawn.")
+    budget: Duration = Field(default="60s", description="Longest measuring time of one scenario.")
+
+
+class Prometheus(Model):
+    """The server that answers queries."""
+
+    url: str = Field(min_length=1, pattern=r"^https?://", description="Base URL of a Prometheus-compatible server.")
+    timeout: Duration = Field(default="10s", description="Longest time for one query.")
+    step: Duration = Field(default="5s", description="Resolution of range queries.")
+
+
+class Metric(Model):
+    """A named metric: a new subject for Then-steps, answered by PromQL."""
+
+    name: str = Field(
+        min_length=1, max_length=128,
+        description="The words that features use, such as 'checkout error ratio'; a part in braces, as in "
+        "'error ratio of {service}', takes a quoted value that replaces $service in the query.",
+    )  # fmt: skip
+    query: str = Field(
+        min_length=1, max_length=4096,
+        description="PromQL template. $window becomes the window's length; a parameter may stand only inside a "
+        "quoted label value.",
+    )  # fmt: skip
+    unit: str = Field(description="Unit of the query's value, such as s, ms, %, ratio, 1/s or GB.")
+    window: Duration = Field(
+        default="5m", description="Length of the window where the scenario itself lasts for no stated time."
+    )
+    min_samples: int = Field(default=1, ge=1, description="Fewest points that count as data.")
+
+
+class Pods(Model):
+    """How benchmark pods are made."""
+
+    image: str | None = Field(default=None, description="Image of benchmark pods; left out, the operator's setting.")
+    command: tuple[str, ...] | None = Field(
+        default=None, description="Command of benchmark pods; left out, the operator's setting."
+    )
+    runtime_class_name: str | None = Field(default=None, description="RuntimeClass of benchmark pods.")
+    node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of nodes that may run them.")
+    tolerations: tuple[dict[str, JSON], ...] = Field(default=(), description="Tolerations, as in a Pod.")
+    resources: dict[str, dict[str, str]] = Field(
+        default_factory=dict, description="Container resources (requests and limits), as in a Pod."
+    )
+    gpu_resource: str = Field(default="nvidia.com/gpu", description="Extended resource that stands for a GPU.")
+    gpus: int = Field(default=0, ge=0, description="GPUs that a benchmark pod asks for.")
+    service_account_name: str | None = Field(default=None, description="Service account of benchmark pods.")
+    image_pull_secrets: tuple[str, ...] = Field(default=(), description="Names of image pull Secrets.")
+    start_timeout: Duration = Field(
+        default="5m", description="Longest time from a pod's creation to its start; past it the attempt is given up."
+    )
+    attempts: int = Field(
+        default=2, ge=1, le=10, description="Attempts for a pod that is lost through no fault of its own."
+    )
+
+
+class Window(Model):
+    """A recurring stretch of time."""
+
+    cron: str = Field(description="When it opens, as a cron expression.")
+    length: Duration = Field(description="How long it stays open.")
+    time_zone: str = Field(default="UTC", description="IANA time zone of the cron expression.")
+
+
+class Chaos(Model):
+    """What faults may do to this target: nothing, unless allowed here."""
+
+    allowed: bool = Field(default=False, description="Whether faults may be injected at all.")
+    node_selector: dict[str, str] = Field(default_factory=dict, description="Only nodes with these labels may fail.")
+    max_nodes: int = Field(default=1, ge=0, description="Most nodes that may fail at once.")
+    max_share: float = Field(default=0.34, ge=0, lt=1, description="Largest share of the nodes that may fail at once.")
+    protected_labels: dict[str, str] = Field(default_factory=dict, description="Nodes with any of these never fail.")
+    windows: tuple[Window, ...] = Field(default=(), description="When faults may happen; empty means at any time.")
+    max_duration: Duration = Field(default="2m", description="Longest time that a fault may last.")
+
+
+class TargetSpec(Model):
+    """What is under test, how it is reached, and what is permitted."""
+
+    llm: LLM | None = Field(default=None, description="Large language model under test.")
+    prometheus: Prometheus | None = Field(default=None, description="Where metrics are read.")
+    metrics: tuple[Metric, ...] = Field(
+        default=(), max_length=128, description="Named metrics: subjects for Then-steps."
+    )
+    pods: Pods = Field(default=Pods(), description="How benchmark pods are made.")
+    chaos: Chaos = Field(default=Chaos(), description="What faults may do.")
+    selector: dict[str, str] = Field(
+        default_factory=dict,
+        description="Labels of the pods under test in this namespace; their image digests are recorded as the "
+        "revision and must not change during a run.",
+    )
+
+
+class TargetStatus(Model):
+    """What perfrun makes of the target."""
+
+    observed_generation: int = Field(default=-1, description="Generation that this status describes.")
+    message: str = Field(default="", description="What is wrong with the target, or empty.")
+    conditions: tuple[dict[str, JSON], ...] = Field(
+        default=(), description="Conditions; Ready says whether it is usable."
+    )

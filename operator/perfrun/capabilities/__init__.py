@@ -1,0 +1,1 @@
+"""One module per thing that can be verified; third parties add theirs by the entry point ``perfrun.capabilities``."""

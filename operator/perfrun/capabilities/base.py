@@ -1,0 +1,127 @@
+"""What a capability is: its words, what it needs run, and how samples become measured values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+import attrs
+
+from perfrun.api.base import JSON
+from perfrun.api.plan import Claim, Stage
+from perfrun.api.run import Source, TimeWindow
+from perfrun.api.target import TargetSpec
+from perfrun.language.model import Meaning, Scenario
+from perfrun.language.vocabulary import Vocabulary
+from perfrun_kernels.contract import Result
+
+
+@attrs.frozen
+class QueryAnswer:
+    """What the metrics store answered.
+
+    ``series`` maps a label set (as PromQL writes it, ``{}`` for none) to (unix seconds, value) pairs. ``error`` is
+    a sentence where the query failed; ``warnings`` are the server's own.
+    """
+
+    query: str
+    window: TimeWindow
+    step: str = ""
+    series: Mapping[str, tuple[tuple[float, float], ...]] = attrs.field(factory=dict)
+    error: str = ""
+    warnings: tuple[str, ...] = ()
+    url: str = ""
+
+
+@attrs.frozen
+class Evidence:
+    """All that is known when a claim is measured: the result of its stage, or the reason why there is none."""
+
+    result: Result | None = None
+    answer: QueryAnswer | None = None
+    pod: str = ""
+    lost_reason: str = ""
+    lost_message: str = ""
+
+
+@attrs.frozen
+class Measured:
+    """A measured value with its interval; judging compares it with the limit.
+
+    ``value``, ``lower`` and ``upper`` are in the claim's unit. An exact value (bytes counted) has both bounds
+    equal to it. A bound that the evidence cannot give is infinite.
+    """
+
+    value: float
+    lower: float
+    upper: float
+    samples: int
+    effective_samples: float
+    window: TimeWindow
+    source: Source
+    basis: Literal["Observed", "Projected"] = "Observed"
+    facts: Mapping[str, JSON] = attrs.field(factory=dict)
+    note: str = ""
+
+
+@attrs.frozen
+class NotMeasured:
+    """Why there is no value: a CamelCase reason and a sentence; ``broken`` says that the run itself failed."""
+
+    reason: str
+    message: str
+    broken: bool = False
+    no_data: bool = False
+    source: Source | None = None
+    window: TimeWindow | None = None
+    facts: Mapping[str, JSON] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class ScenarioPlan:
+    """What a scenario needs run: stages in order, and for each claim step (by index) its claim."""
+
+    stages: tuple[Stage, ...] = ()
+    claims: Mapping[int, Claim] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Settings:
+    """What a plan depends on besides scenario and target."""
+
+    index: int
+    confidence: float = 0.99
+
+
+class PlanError(ValueError):
+    """The scenario cannot be planned against this target; the message says what is missing and where it belongs."""
+
+
+class Capability(Protocol):
+    """One thing that can be verified."""
+
+    name: str
+
+    def vocabulary(self, target: TargetSpec | None) -> Vocabulary:
+        """Return its words; named metrics take theirs from the target."""
+
+    def plan(self, scenario: Scenario, target: TargetSpec, settings: Settings) -> ScenarioPlan | None:
+        """Return what the scenario needs run, or None where this version cannot measure it yet.
+
+        Raises:
+            PlanError: the target lacks something that the scenario needs.
+        """
+
+    def measure(self, claim: Claim, evidence: Evidence, confidence: float) -> Measured | NotMeasured:
+        """Turn the evidence into a value in the claim's unit."""
+
+
+def claim_of(meaning: Meaning, unit: str, stage: str, limit: float, **parameters: JSON) -> Claim:
+    """Return the claim that a meaning makes, with its limit converted to ``unit``."""
+    if meaning.comparator is None:
+        msg = f"{meaning.key} makes no claim"
+        raise ValueError(msg)
+    return Claim(
+        subject=f"{meaning.capability}.{meaning.key}", label=meaning.label, comparator=meaning.comparator,
+        limit=limit, unit=unit, stage=stage, parameters=parameters,
+    )  # fmt: skip

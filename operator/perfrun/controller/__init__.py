@@ -1,0 +1,1 @@
+"""The only kopf code: handlers wake a key and decide nothing."""

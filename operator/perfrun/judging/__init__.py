@@ -1,0 +1,1 @@
+"""Measured value × limit → verdict with its reason."""

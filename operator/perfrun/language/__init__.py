@@ -1,0 +1,1 @@
+"""Feature text → scenarios: the official parser around a vocabulary that capabilities contribute."""

@@ -1,0 +1,1 @@
+"""Observe → decide → apply: how a run goes on, whatever happened before."""

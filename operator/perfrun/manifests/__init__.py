@@ -1,0 +1,1 @@
+"""Plan → Kubernetes objects: names, labels, owners, security contexts."""

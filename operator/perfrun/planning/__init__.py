@@ -1,0 +1,1 @@
+"""Scenario → plan, and schedules → the next start; both pure."""
