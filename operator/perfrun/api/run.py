@@ -154,6 +154,9 @@ class RunStatus(Model):
     observed_generation: int = Field(default=-1, description="Generation that this status describes.")
     phase: Phase = Field(default=Phase.PENDING, description="Where the run stands.")
     conditions: tuple[dict[str, JSON], ...] = Field(default=(), description="Finished, Ready, Reconciling and Stalled.")
+    ending: Literal["", "Completed", "Cancelled", "TimedOut", "Invalid"] = Field(
+        default="", description="Why the run ends; set before anything that it started is taken back."
+    )
     verdict: Verdict | None = Field(default=None, description="Worst of its scenarios; absent until the run finished.")
     reason: str = Field(default="", description="Why, in one word.")
     message: str = Field(default="", description="Why, in one sentence.")
