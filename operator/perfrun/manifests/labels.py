@@ -1,0 +1,18 @@
+"""The label and annotation keys that tie children to what they belong to; watches and lists select by them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+RUN: Final = "perfrun.dev/run"
+RUN_UID: Final = "perfrun.dev/run-uid"
+STAGE: Final = "perfrun.dev/stage"
+ATTEMPT: Final = "perfrun.dev/attempt"
+FEATURE: Final = "perfrun.dev/feature"
+CAUSE: Final = "perfrun.dev/cause"
+CA_BUNDLE: Final = "perfrun.dev/ca-bundle"
+"""Annotation of benchmark pods that holds the certificates vouching for the operator; mounted as a file."""
+
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+NAME: Final = "app.kubernetes.io/name"
+COMPONENT: Final = "app.kubernetes.io/component"
