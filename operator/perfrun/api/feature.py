@@ -8,10 +8,8 @@ from pydantic import Field
 
 from perfrun.api.base import JSON, Model
 from perfrun.api.durations import Duration, Time
+from perfrun.api.limits import MAX_FEATURE_BYTES
 from perfrun.api.verdicts import Verdict
-
-MAX_FEATURE_BYTES = 131_072
-"""Largest feature text, bytes; it is copied into every run, whose object must stay below 256 KiB."""
 
 
 class ConfigMapKeyRef(Model):
@@ -90,9 +88,11 @@ class LastRun(Model):
 
     name: str = Field(description="Name of the PerfRun.")
     verdict: Verdict = Field(description="Its verdict.")
+    reason: str = Field(default="", description="Its reason, in one word.")
     message: str = Field(default="", description="Its message.")
     scenarios: str = Field(default="", description="Scenarios passed of all, such as 2/3.")
     finished_at: Time = Field(description="When it finished.")
+    spec_digest: str = Field(default="", description="Digest of the spec that it executed.")
     feature_digest: str = Field(description="Digest of the feature that it judged.")
     revision: str = Field(default="", description="Revision that it judged.")
 
@@ -105,6 +105,7 @@ class FeatureStatus(Model):
     verdict: Verdict | None = Field(default=None, description="Verdict of the newest finished run of this generation.")
     message: str = Field(default="", description="One sentence for people.")
     feature_digest: str = Field(default="", description="Digest of the current feature text.")
+    spec_digest: str = Field(default="", description="Digest of the run that the current spec asked for, once started.")
     active_run: str = Field(default="", description="Name of the PerfRun under way.")
     last_run: LastRun | None = Field(default=None, description="The newest finished run.")
     retries: int = Field(default=0, description="Repetitions used since the last conclusive verdict.")

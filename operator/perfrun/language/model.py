@@ -114,6 +114,12 @@ class Scenario:
     row: Mapping[str, str] = attrs.field(factory=dict)
     rule: str = ""
 
+    @property
+    def title(self) -> str:
+        """The name, with the row's values for an outline: what tells its rows apart."""
+        values = ", ".join(f"{name}={value}" for name, value in self.row.items())
+        return f"{self.name} [{values}]" if values else self.name
+
     def meanings(self, key: str) -> tuple[Meaning, ...]:
         """Return the meanings with this key, in order."""
         return tuple(step.meaning for step in self.steps if step.meaning is not None and step.meaning.key == key)
