@@ -107,6 +107,11 @@ class Clock(Protocol):
         """Return the present moment in UTC."""
 
 
+def artifact_root(run_uid: str) -> str:
+    """Return where everything that belongs to a run is kept, relative to the artifact store."""
+    return f"runs/{run_uid}"
+
+
 def result_path(run_uid: str, stage: str, attempt: int) -> str:
     """Return where the result of one attempt is kept, relative to the artifact store."""
-    return f"runs/{run_uid}/{stage}/{attempt}/result.json"
+    return f"{artifact_root(run_uid)}/{stage}/{attempt}/result.json"

@@ -48,7 +48,8 @@ class Stage(Model):
     parameters: dict[str, JSON] = Field(default_factory=dict, description="Arguments of the program or query.")
     gpus: int = Field(default=0, description="GPUs that the pod asks for.")
     seconds: float = Field(default=0, description="Budget of the measuring itself, seconds.")
-    timeout: float = Field(default=600, description="Longest time for one attempt, start included, seconds.")
+    start_timeout: float = Field(default=300, description="Longest time from a pod's creation to its start, seconds.")
+    timeout: float = Field(default=600, description="Longest time that one attempt may run once started, seconds.")
     attempts: int = Field(default=1, description="Most attempts.")
 
 

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from perfrun.api.base import JSON, Model
 from perfrun.api.durations import Duration, Time
-from perfrun.api.feature import MAX_FEATURE_BYTES, ConfigMapKeyRef, Policy
+from perfrun.api.feature import ConfigMapKeyRef, Policy
+from perfrun.api.limits import MAX_FEATURE_BYTES
 from perfrun.api.plan import Comparator, Plan
 from perfrun.api.target import TargetSpec
 from perfrun.api.verdicts import Verdict
@@ -78,6 +79,7 @@ class StageStatus(Model):
     finished_at: Time | None = Field(default=None, description="When the measuring ended.")
     reason: str = Field(default="", description="Why the stage is Lost, in one word.")
     message: str = Field(default="", description="The same in a sentence.")
+    broken: bool = Field(default=False, description="Whether the run itself failed, not the world around it.")
     artifact: str = Field(default="", description="Digest of the stored result.")
 
 
@@ -157,6 +159,7 @@ class RunStatus(Model):
     ending: Literal["", "Completed", "Cancelled", "TimedOut", "Invalid"] = Field(
         default="", description="Why the run ends; set before anything that it started is taken back."
     )
+    ending_at: Time | None = Field(default=None, description="When the end began.")
     verdict: Verdict | None = Field(default=None, description="Worst of its scenarios; absent until the run finished.")
     reason: str = Field(default="", description="Why, in one word.")
     message: str = Field(default="", description="Why, in one sentence.")

@@ -127,7 +127,6 @@ class RunObservation:
     results: Mapping[str, HandedIn] = attrs.field(factory=dict)
     answers: Mapping[str, QueryAnswer] = attrs.field(factory=dict)
     images: Mapping[str, str] = attrs.field(factory=dict)
-    stored: Mapping[str, ArtifactLink] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -157,7 +156,10 @@ class StopPod:
 
 @attrs.frozen
 class Store:
-    """Keep bulk evidence; storing the same name twice replaces it with the same content."""
+    """Keep bulk evidence; storing the same name twice replaces it with the same content.
+
+    It is the one action carried out before the status is persisted, for the status links to it.
+    """
 
     name: str
     content: str

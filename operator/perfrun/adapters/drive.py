@@ -1,0 +1,141 @@
+"""One turn of one object: load → observe → decide → persist → apply.
+
+This is the only place where decisions meet the world. The status is persisted before any action is carried out,
+and whoever was overtaken by a newer version of the object has done nothing yet. Bulk evidence is the exception:
+it is stored first, for the status links to it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+import attrs
+
+from perfrun.adapters.observe import observe_feature, observe_run
+from perfrun.api.run import ArtifactLink, RunStatus
+from perfrun.lifecycle.decide_feature import decide_feature
+from perfrun.lifecycle.decide_run import decide_run
+from perfrun.lifecycle.decide_target import decide_target
+from perfrun.lifecycle.values import (
+    Action,
+    CancelRun,
+    CreateRun,
+    DeleteRun,
+    Emit,
+    Feature,
+    Key,
+    Run,
+    StartPod,
+    StopPod,
+    Store,
+    Target,
+)
+from perfrun.ports import Artifacts, Clock, Cluster, Metrics, artifact_root
+
+log = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class World:
+    """Every external system that a turn may touch."""
+
+    cluster: Cluster
+    metrics: Metrics
+    artifacts: Artifacts
+    clock: Clock
+
+
+async def drive(key: Key, world: World) -> dt.datetime | None:
+    """Make one turn of the object and return when to look again, or None where only an event changes anything.
+
+    Raises:
+        Conflict: the object changed meanwhile; nothing was done, look again.
+        Unavailable: the other side did not answer; look again later.
+    """
+    return await _TURNS[key.kind](key, world)
+
+
+async def _run(key: Key, world: World) -> dt.datetime | None:
+    run = await world.cluster.run(key)
+    if run is None:
+        return None
+    seen = await observe_run(run, world)
+    decision = decide_run(run, seen, world.clock.now())
+    status, events = await _stored(run, decision.status, decision.actions, world)
+    if status != run.status:
+        run = await world.cluster.save_run(run, status)
+        log.info("run", extra={"key": attrs.asdict(key), "phase": status.phase.value, "told": status.message})
+    await _apply(run, (*decision.actions, *events), world)
+    return decision.look_at
+
+
+async def _feature(key: Key, world: World) -> dt.datetime | None:
+    feature = await world.cluster.feature(key)
+    if feature is None:
+        return None
+    seen = await observe_feature(feature, world)
+    decision = decide_feature(feature, seen, world.clock.now())
+    if decision.status != feature.status:
+        feature = await world.cluster.save_feature(feature, decision.status)
+    await _apply(feature, decision.actions, world)
+    return decision.look_at
+
+
+async def _target(key: Key, world: World) -> dt.datetime | None:
+    target = await world.cluster.target(key)
+    if target is None:
+        return None
+    decision = decide_target(target, world.clock.now())
+    if decision.status != target.status:
+        target = await world.cluster.save_target(target, decision.status)
+    await _apply(target, decision.actions, world)
+    return decision.look_at
+
+
+_TURNS: Mapping[str, Callable[[Key, World], Awaitable[dt.datetime | None]]] = {
+    "PerfRun": _run,
+    "PerfFeature": _feature,
+    "PerfTarget": _target,
+}
+
+
+async def _stored(
+    run: Run, status: RunStatus, actions: tuple[Action, ...], world: World
+) -> tuple[RunStatus, tuple[Emit, ...]]:
+    """Store bulk evidence and link it; a verdict is not held back by a store that fails, but the failure is told."""
+    links: dict[str, ArtifactLink] = {each.name: each for each in status.artifacts}
+    events = []
+    for action in actions:
+        if not isinstance(action, Store):
+            continue
+        path = f"{artifact_root(run.meta.uid)}/{action.name}.json"
+        try:
+            link = await world.artifacts.put(path, action.content.encode())
+        except OSError as error:
+            log.exception("evidence not stored", extra={"path": path})
+            events.append(Emit("Warning", "EvidenceNotStored", f"{path} could not be stored: {error}"))
+        else:
+            links[action.name] = link.replace(name=action.name)
+    return status.replace(artifacts=tuple(links.values())), tuple(events)
+
+
+async def _apply(about: Run | Feature | Target, actions: tuple[Action, ...], world: World) -> None:
+    """Carry out actions in order; each is idempotent, so being killed in between costs nothing."""
+    for action in actions:
+        match about, action:
+            case Run(), StartPod():
+                await world.cluster.start_pod(about, action)
+            case Run(), StopPod():
+                await world.cluster.stop_pod(about, action.name)
+            case Feature(), CreateRun():
+                await world.cluster.create_run(about, action)
+            case _, CancelRun():
+                await world.cluster.cancel_run(about.meta.namespace, action.name)
+            case _, DeleteRun():
+                await world.cluster.delete_run(about.meta.namespace, action.name)
+            case _, Emit():
+                await world.cluster.emit(about, action)
+            case _:
+                continue

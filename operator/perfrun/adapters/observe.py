@@ -1,0 +1,141 @@
+"""Gathers, through the ports, everything that one decision needs into one value: all reading happens here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from perfrun.api.durations import seconds
+from perfrun.api.feature import FeatureSpec
+from perfrun.api.plan import Stage
+from perfrun.api.run import Frozen, RunSpec, StageStatus, TimeWindow
+from perfrun.api.target import Prometheus, TargetSpec
+from perfrun.capabilities.base import QueryAnswer
+from perfrun.lifecycle.values import (
+    Feature,
+    FeatureObservation,
+    HandedIn,
+    Key,
+    Missing,
+    Run,
+    RunObservation,
+)
+from perfrun.measuring.promql import with_window
+from perfrun.ports import Cluster, result_path
+from perfrun_kernels.contract import ContractError, Result
+
+if TYPE_CHECKING:
+    from perfrun.adapters.drive import World
+
+
+async def observe_run(run: Run, world: World) -> RunObservation:
+    """Return the world as the run sees it now."""
+    if run.status.phase.finished or run.meta.deleting:
+        return RunObservation()
+    frozen = run.status.frozen
+    if frozen is None:
+        target = await _target(run.meta.namespace, run.spec.target_ref, world.cluster)
+        selector = target.selector if isinstance(target, TargetSpec) else {}
+        return RunObservation(
+            feature=await _text_of_run(run, world.cluster),
+            target=target,
+            images=await _images(run, selector, world.cluster),
+        )
+    # Pods are read before results: a pod that was seen to end has handed in what it ever will.
+    pods = await world.cluster.pods_of(run)
+    results, answers, images = await asyncio.gather(
+        _results(run, frozen, world), _answers(run, frozen, world), _images(run, frozen.target.selector, world.cluster)
+    )
+    return RunObservation(pods=pods, results=results, answers=answers, images=images)
+
+
+async def observe_feature(feature: Feature, world: World) -> FeatureObservation:
+    """Return the world as the feature sees it now."""
+    text, target, runs = await asyncio.gather(
+        _text(feature.meta.namespace, feature.spec, world.cluster),
+        _target(feature.meta.namespace, feature.spec.target_ref, world.cluster),
+        world.cluster.runs_of(feature),
+    )
+    return FeatureObservation(feature=text, target=target, runs=runs)
+
+
+async def _text_of_run(run: Run, cluster: Cluster) -> str | Missing:
+    if run.spec.feature is not None or run.spec.config_map_key_ref is not None or run.spec.feature_ref is None:
+        return await _text(run.meta.namespace, run.spec, cluster)
+    feature = await cluster.feature(Key("PerfFeature", run.meta.namespace, run.spec.feature_ref))
+    if feature is None:
+        return Missing("FeatureNotFound", f"PerfFeature {run.spec.feature_ref} was not found in {run.meta.namespace}")
+    return await _text(run.meta.namespace, feature.spec, cluster)
+
+
+async def _text(namespace: str, spec: FeatureSpec | RunSpec, cluster: Cluster) -> str | Missing:
+    ref = spec.config_map_key_ref
+    if ref is None:
+        return spec.feature or Missing(
+            "InvalidFeature", "1:1: the feature is empty; write at least one scenario [empty]"
+        )
+    found = await cluster.config_map_key(namespace, ref)
+    if found is None:
+        text = f"ConfigMap {ref.name} in {namespace} has no key {ref.key}, or is not there; create it"
+        return Missing("FeatureNotFound", text)
+    return found
+
+
+async def _target(namespace: str, name: str, cluster: Cluster) -> TargetSpec | Missing:
+    target = await cluster.target(Key("PerfTarget", namespace, name))
+    if target is None:
+        text = f"PerfTarget {name} was not found in namespace {namespace}; create it, or correct spec.targetRef"
+        return Missing("TargetNotFound", text)
+    return target.spec
+
+
+async def _images(run: Run, selector: Mapping[str, str], cluster: Cluster) -> Mapping[str, str]:
+    return await cluster.images(run.meta.namespace, selector) if selector else {}
+
+
+async def _results(run: Run, frozen: Frozen, world: World) -> Mapping[str, HandedIn]:
+    open_scenario = len(run.status.scenarios)
+    wanted = [stage for stage in frozen.plan.stages if stage.kind == "pod" and stage.scenario == open_scenario]
+    states = {each.id: each for each in run.status.stages}
+    found = await asyncio.gather(*(_result(run, stage, states[stage.id], world) for stage in wanted))
+    return {stage.id: each for stage, each in zip(wanted, found, strict=True) if each is not None}
+
+
+async def _result(run: Run, stage: Stage, state: StageStatus, world: World) -> HandedIn | None:
+    if state.attempt == 0:
+        return None
+    stored = await world.artifacts.get(result_path(run.meta.uid, stage.id, state.attempt))
+    if stored is None:
+        return None
+    link, content = stored
+    link = link.replace(name=stage.id)
+    try:
+        return HandedIn(link, Result.from_json(content.decode()))
+    except (ContractError, UnicodeDecodeError) as error:
+        text = f"pod {state.pod} handed in something that is no result: {error}"
+        return HandedIn(link, Missing("MalformedResult", text))
+
+
+async def _answers(run: Run, frozen: Frozen, world: World) -> Mapping[str, QueryAnswer]:
+    states = {each.id: each for each in run.status.stages}
+    asked = [
+        (stage, states[stage.id])
+        for stage in frozen.plan.stages
+        if stage.kind == "query" and states[stage.id].state == "Running"
+    ]
+    if not asked or frozen.target.prometheus is None:
+        return {}
+    server = frozen.target.prometheus
+    answers = await asyncio.gather(*(_answer(stage, state, server, world) for stage, state in asked))
+    return {stage.id: answer for (stage, _), answer in zip(asked, answers, strict=True)}
+
+
+async def _answer(stage: Stage, state: StageStatus, server: Prometheus, world: World) -> QueryAnswer:
+    end = state.finished_at or world.clock.now()
+    window = TimeWindow(start=state.started_at or end, end=end)
+    length = (window.end - window.start).total_seconds()
+    query = with_window(str(stage.parameters["query"]), length, seconds(server.step))
+    if stage.parameters.get("sustained"):
+        return await world.metrics.range(server, query, window)
+    return await world.metrics.instant(server, query, window)

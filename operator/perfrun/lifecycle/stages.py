@@ -1,0 +1,137 @@
+"""How one stage goes on: (stage, its status, what is seen, now) → its next status and what to do.
+
+A stage that is Starting may or may not have a pod already: the intent is written first, and the pod's name is
+derived, so it is simply asked for until it is seen. A stage that is Running had one; if it is gone, it was lost.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import attrs
+
+from perfrun.api.plan import Stage
+from perfrun.api.run import StageStatus
+from perfrun.lifecycle.trouble import Trouble, trouble
+from perfrun.lifecycle.values import Action, HandedIn, Missing, PodView, RunObservation, StartPod, StopPod
+from perfrun.manifests.names import pod_name
+
+RECHECK = dt.timedelta(seconds=2)
+"""How soon a query that failed is asked again."""
+
+
+@attrs.frozen
+class Progress:
+    """A stage's next status, what to do once it is persisted, and when to look again."""
+
+    status: StageStatus
+    actions: tuple[Action, ...] = ()
+    look_at: dt.datetime | None = None
+
+
+def final(status: StageStatus) -> bool:
+    """Whether nothing more will come of the stage."""
+    return status.state in ("Done", "Lost")
+
+
+def advance(stage: Stage, was: StageStatus, run: str, seen: RunObservation, now: dt.datetime) -> Progress:
+    """Return how a pod or observe stage goes on; query stages advance together (see ``ask``)."""
+    if final(was):
+        return Progress(was)
+    return _observe(stage, was, now) if stage.kind == "observe" else _pod(stage, was, run, seen, now)
+
+
+def ask(
+    stage: Stage, was: StageStatus, span: tuple[dt.datetime, dt.datetime] | None, seen: RunObservation, now: dt.datetime
+) -> Progress:
+    """Return how a query stage goes on, whose window is that of another stage, ``span``, or looks back from now."""
+    if final(was):
+        return Progress(was)
+    after = str(stage.parameters.get("after") or "")
+    if was.state == "Waiting":
+        if after and span is None:
+            text = f"its window is that of stage {after}, which was lost"
+            return Progress(_lost(was, Trouble("NoWindow", text), now))
+        start, end = span or (now - dt.timedelta(seconds=float(stage.parameters["lookback"])), now)
+        running = was.replace(state="Running", attempt=1, since=now, started_at=start, finished_at=end)
+        return Progress(running, look_at=now)
+    answer = seen.answers.get(stage.id)
+    if answer is None:
+        return Progress(was, look_at=now)
+    waited = (now - (was.since or now)).total_seconds()
+    if answer.error and waited < stage.timeout:
+        return Progress(was, look_at=now + RECHECK)
+    return Progress(was.replace(state="Done", since=now))
+
+
+def _observe(stage: Stage, was: StageStatus, now: dt.datetime) -> Progress:
+    if was.state == "Waiting" or was.started_at is None:
+        end = now + dt.timedelta(seconds=stage.seconds)
+        return Progress(was.replace(state="Running", attempt=1, since=now, started_at=now), look_at=end)
+    end = was.started_at + dt.timedelta(seconds=stage.seconds)
+    if now < end:
+        return Progress(was, look_at=end)
+    return Progress(was.replace(state="Done", since=now, finished_at=end))
+
+
+def _pod(stage: Stage, was: StageStatus, run: str, seen: RunObservation, now: dt.datetime) -> Progress:
+    if was.state == "Waiting":
+        return _start(stage, was, run, now, attempt=1)
+    handed_in = seen.results.get(stage.id)
+    if handed_in is not None:
+        return _handed_in(was, handed_in, now)
+    pod = seen.pods.get(was.pod)
+    if pod is None:
+        if was.state == "Starting":
+            return _start(stage, was, run, now, attempt=was.attempt, since=was.since)
+        gone = Trouble("PodLost", f"pod {was.pod} is gone and handed in no result", again=True)
+        return _give_up(stage, was, run, gone, now)
+    wrong = trouble(pod, stage, was.since or now, now)
+    if wrong is not None:
+        return _give_up(stage, was, run, wrong, now)
+    if pod.phase == "Running" and was.state == "Starting":
+        was = was.replace(state="Running", since=now)
+    return Progress(was, look_at=_deadline(stage, was, pod, now))
+
+
+def _deadline(stage: Stage, was: StageStatus, pod: PodView, now: dt.datetime) -> dt.datetime:
+    if was.state == "Starting":
+        return (was.since or now) + dt.timedelta(seconds=stage.start_timeout)
+    return (pod.started or was.since or now) + dt.timedelta(seconds=stage.timeout + 6)
+
+
+def _start(
+    stage: Stage, was: StageStatus, run: str, now: dt.datetime, attempt: int, since: dt.datetime | None = None
+) -> Progress:
+    name = pod_name(run, stage.id, attempt)
+    begun = since or now
+    status = was.replace(state="Starting", attempt=attempt, pod=name, since=begun, reason="", message="")
+    look_at = begun + dt.timedelta(seconds=stage.start_timeout)
+    return Progress(status, (StartPod(name=name, stage=stage, attempt=attempt),), max(look_at, now + RECHECK))
+
+
+def _handed_in(was: StageStatus, handed_in: HandedIn, now: dt.datetime) -> Progress:
+    if isinstance(handed_in.result, Missing):
+        wrong = Trouble(handed_in.result.reason, handed_in.result.message, broken=True)
+        return Progress(_lost(was, wrong, now), (StopPod(was.pod),))
+    started = dt.datetime.fromtimestamp(handed_in.result.started, dt.UTC)
+    finished = dt.datetime.fromtimestamp(handed_in.result.finished, dt.UTC)
+    done = was.replace(
+        state="Done", since=now, started_at=started, finished_at=finished, artifact=handed_in.link.digest
+    )  # fmt: skip
+    return Progress(done)
+
+
+def _give_up(stage: Stage, was: StageStatus, run: str, wrong: Trouble, now: dt.datetime) -> Progress:
+    stop = (StopPod(was.pod),)
+    if wrong.again and was.attempt < stage.attempts:
+        progress = _start(stage, was, run, now, attempt=was.attempt + 1)
+        return attrs.evolve(progress, actions=stop + progress.actions)
+    return Progress(_lost(was, wrong, now), stop)
+
+
+def _lost(was: StageStatus, wrong: Trouble, now: dt.datetime) -> StageStatus:
+    tried = f" (attempt {was.attempt})" if was.attempt > 1 else ""
+    return was.replace(
+        state="Lost", since=now, reason=wrong.reason, message=wrong.message + tried, broken=wrong.broken
+    )  # fmt: skip
