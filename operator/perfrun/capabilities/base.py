@@ -35,13 +35,18 @@ class QueryAnswer:
 
 @attrs.frozen
 class Evidence:
-    """All that is known when a claim is measured: the result of its stage, or the reason why there is none."""
+    """All that is known when a claim is measured: the result of its stage, or the reason why there is none.
+
+    ``broken`` says of a lost stage that the run itself failed (a pod that wrote nonsense), rather than that the world
+    lacked something (no node with room).
+    """
 
     result: Result | None = None
     answer: QueryAnswer | None = None
     pod: str = ""
     lost_reason: str = ""
     lost_message: str = ""
+    broken: bool = False
 
 
 @attrs.frozen
@@ -87,10 +92,14 @@ class ScenarioPlan:
 
 @attrs.frozen
 class Settings:
-    """What a plan depends on besides scenario and target."""
+    """What a plan depends on besides scenario and target.
+
+    ``after`` is the stage whose window a joining capability (named metrics) takes for its own, or empty.
+    """
 
     index: int
     confidence: float = 0.99
+    after: str = ""
 
 
 class PlanError(ValueError):
@@ -100,7 +109,9 @@ class PlanError(ValueError):
 class Capability(Protocol):
     """One thing that can be verified."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Return its name: the first part of its claims' subjects."""
 
     def vocabulary(self, target: TargetSpec | None) -> Vocabulary:
         """Return its words; named metrics take theirs from the target."""
