@@ -55,10 +55,10 @@ def bind(
         problems.append(Problem(scenario.location, "no-claim", message))
     companions = [each.capability for readings in read for each in readings if each.companion]
     bound = attrs.evolve(scenario, steps=tuple(steps), capability=capability or next(iter(companions), ""))
-    if not problems:
-        for vocabulary in words.vocabularies:
-            if vocabulary.capability == bound.capability:
-                problems += vocabulary.check(bound)
+    checked = [problem for each in words.vocabularies if each.capability == bound.capability
+               for problem in each.check(bound)]  # fmt: skip
+    # A step that could not be read is not a step that is missing.
+    problems += [each for each in checked if each.rule != "missing-step" or not problems]
     return Bound(bound, tuple(problems))
 
 

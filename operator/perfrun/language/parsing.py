@@ -29,7 +29,7 @@ _EXPECTED = re.compile(r"^\([0-9]+:[0-9]+\): (?:unexpected end of file, )?expect
 _TOKENS = {
     "#FeatureLine": "'Feature:'", "#RuleLine": "'Rule:'", "#BackgroundLine": "'Background:'",
     "#ScenarioLine": "'Scenario:'", "#ExamplesLine": "'Examples:'", "#StepLine": "a step", "#TableRow": "a table row",
-    "#DocStringSeparator": 'the closing """', "#TagLine": "a tag",
+    "#DocStringSeparator": "a doc string", "#TagLine": "a tag",
 }  # fmt: skip
 
 

@@ -58,7 +58,7 @@ def understand(text: bytes | str, vocabularies: tuple[Vocabulary, ...]) -> tuple
     """Return the feature as far as it could be read, and everything that is wrong with it; never raises."""
     parsed = parse(text)
     if parsed.feature is None:
-        return None, parsed.problems
+        return None, tuple(sorted(parsed.problems, key=lambda each: each.location))
     words = lexicon(vocabularies)
     unfilled = {each.location.line for each in parsed.problems if each.rule == "unknown-placeholder"}
     bounds = [bind(each, words, parsed.loose, parsed.templates) for each in parsed.feature.scenarios]

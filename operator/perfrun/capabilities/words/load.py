@@ -19,7 +19,7 @@ def _check(scenario: Scenario) -> tuple[Problem, ...]:
                 f"the workload profile {name!r} is defined nowhere; add a step 'Given the following workload "
                 "profiles:' with a table of profile_type, qps and request_size"
             )
-            problems.append(Problem(step.location, "unknown-profile", message))
+            problems.append(Problem(step.location, "missing-step", message))
         elif name not in defined:
             message = f"the workload profile {name!r} is not in the table; expected one of {', '.join(defined)}"
             problems.append(Problem(step.location, "unknown-profile", message, nearest(name, defined)))

@@ -19,7 +19,7 @@ def _check(scenario: Scenario) -> tuple[Problem, ...]:
                 f"the model size {size!r} is defined nowhere; add a step 'Given the following model configurations:' "
                 "with a table of model_size, batch_size and sequence_length"
             )
-            problems.append(Problem(step.location, "unknown-model-size", message))
+            problems.append(Problem(step.location, "missing-step", message))
         elif size not in sizes:
             hint = nearest(size, sizes)
             message = f"the model size {size!r} is not in the table of model configurations; expected one of "

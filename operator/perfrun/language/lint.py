@@ -1,0 +1,84 @@
+"""Checks of whole files: features, and manifests that hold features, with every problem at its place in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
+from typing import Any, Final
+
+import attrs
+
+from perfrun.language.model import Location, Problem
+from perfrun.language.read import understand
+from perfrun.language.vocabulary import Vocabulary
+
+_MANIFESTS: Final = frozenset({".yaml", ".yml", ".json"})
+_KINDS: Final = frozenset({"PerfFeature", "PerfRun"})
+
+
+@attrs.frozen
+class Finding:
+    """A problem and the file that it is in."""
+
+    path: str
+    problem: Problem
+
+
+def lint(data: bytes, path: str, vocabularies: tuple[Vocabulary, ...]) -> tuple[Problem, ...]:
+    """Return everything that is wrong with a file, in the file's order; nothing for a sound one.
+
+    A file whose name ends in .yaml, .yml or .json is a manifest: each PerfFeature and PerfRun in it that carries its
+    feature is checked, and places are those in the manifest.
+    """
+    if PurePath(path).suffix.lower() in _MANIFESTS:
+        return tuple(sorted(_manifest(data, vocabularies), key=lambda each: each.location))
+    return understand(data, vocabularies)[1]
+
+
+def _manifest(data: bytes, vocabularies: tuple[Vocabulary, ...]) -> Iterator[Problem]:
+    import yaml  # noqa: PLC0415 -- features alone need none
+
+    try:
+        text = data.decode("utf-8-sig")
+        documents: list[Any] = list(yaml.compose_all(text, Loader=yaml.CSafeLoader))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = Location(mark.line + 1, mark.column + 1) if mark else Location(1)
+        what = getattr(error, "problem", None) or type(error).__name__
+        yield Problem(place, "bad-manifest", f"the manifest is not YAML ({what}); expected PerfFeature objects")
+        return
+    features = [feature for document in documents for feature in _features(document)]
+    if not features:
+        message = "the manifest holds no PerfFeature with a feature in it; expected spec.feature"
+        yield Problem(Location(1), "bad-manifest", message)
+    lines = text.splitlines()
+    for feature in features:
+        for problem in understand(feature.value, vocabularies)[1]:
+            yield attrs.evolve(problem, location=_moved(problem.location, feature, lines))
+
+
+def _features(document: Any) -> Iterator[Any]:
+    """Yield the scalar nodes that hold features."""
+    kind = getattr(_member(document, "kind"), "value", "")
+    if kind == "List":
+        for item in getattr(_member(document, "items"), "value", ()):
+            yield from _features(item)
+    feature = _member(_member(document, "spec"), "feature")
+    if kind in _KINDS and isinstance(getattr(feature, "value", None), str):
+        yield feature
+
+
+def _member(node: Any, name: str) -> Any:
+    pairs = node.value if getattr(node, "id", "") == "mapping" else ()
+    return next((value for key, value in pairs if key.value == name), None)
+
+
+def _moved(location: Location, scalar: Any, lines: Sequence[str]) -> Location:
+    """Return the place in the manifest; only a literal block keeps the feature's lines."""
+    start = scalar.start_mark.line + 1
+    if scalar.style != "|":
+        return Location(start, scalar.start_mark.column + 1)
+    line = min(start + location.line, len(lines))
+    body = lines[start : max(line, scalar.end_mark.line)]
+    indent = min((len(each) - len(each.lstrip(" ")) for each in body if each.strip()), default=0)
+    return Location(line, min(location.column + indent, len(lines[line - 1]) + 1))
