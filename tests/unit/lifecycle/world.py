@@ -175,7 +175,7 @@ class Sim:
             fate = self.fate(stage, attempt)
             self.pods[name] = self._aged(pod, stage, attempt, fate)
 
-    def _aged(self, pod: PodView, stage: str, attempt: int, fate: str) -> PodView:
+    def _aged(self, pod: PodView, stage: str, attempt: int, fate: str) -> PodView:  # noqa: PLR0911 -- one return a fate
         match pod.phase, fate:
             case "Pending", "Unschedulable" | "ImagePullBackOff" | "InvalidImageName":
                 return attrs.evolve(pod, waiting=fate, message=f"because of {fate}")
