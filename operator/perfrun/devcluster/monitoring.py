@@ -1,0 +1,100 @@
+"""Configuration of what serves the whole cluster: DNS and Prometheus. Both run beside the API server, as programs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from perfrun.devcluster.layout import CLUSTER_DOMAIN, Layout
+
+SCRAPE_INTERVAL = "5s"
+RETENTION = "7d"
+
+
+def corefile(layout: Layout, kubeconfig: Path) -> str:
+    """CoreDNS for the cluster's own names; every other name is refused, since nothing outside can be reached."""
+    return f"""{CLUSTER_DOMAIN}:53 in-addr.arpa:53 {{
+    bind {layout.control_plane_ip}
+    errors
+    kubernetes {CLUSTER_DOMAIN} in-addr.arpa {{
+        kubeconfig {kubeconfig}
+        pods insecure
+        ttl 5
+    }}
+    prometheus {layout.control_plane_ip}:9153
+    cache 5
+    loadbalance
+}}
+"""
+
+
+def prometheus(layout: Layout, kubeconfig: Path) -> dict[str, Any]:
+    """Prometheus: API server, DNS, kubelets, their cAdvisor, and pods that ask for it.
+
+    A pod asks by `prometheus.io/scrape: "true"`, with `prometheus.io/port`, `/path` and `/scheme` as usual, and may
+    state its own interval in `perfrun.dev/scrape-interval`.
+    """
+    pki = layout.pki
+    tls = {
+        "ca_file": str(pki / "ca.crt"),
+        "cert_file": str(pki / "prometheus.crt"),
+        "key_file": str(pki / "prometheus.key"),
+    }
+    secure = {"scheme": "https", "tls_config": tls}
+
+    def discover(role: str) -> list[dict[str, str]]:
+        return [{"role": role, "kubeconfig_file": str(kubeconfig)}]
+
+    node = _relabel("__meta_kubernetes_node_name", "node")
+    address = layout.control_plane_ip
+    return {
+        "global": {"scrape_interval": SCRAPE_INTERVAL, "evaluation_interval": SCRAPE_INTERVAL},
+        "scrape_configs": [
+            {"job_name": "prometheus", "static_configs": [{"targets": ["127.0.0.1:9090"]}]},
+            {"job_name": "coredns", "static_configs": [{"targets": [f"{address}:9153"]}]},
+            {"job_name": "apiserver", **secure, "static_configs": [{"targets": [f"{address}:6443"]}]},
+            {"job_name": "kubelet", **secure, "kubernetes_sd_configs": discover("node"), "relabel_configs": [node]},
+            {
+                "job_name": "cadvisor",
+                **secure,
+                "metrics_path": "/metrics/cadvisor",
+                "kubernetes_sd_configs": discover("node"),
+                "relabel_configs": [node],
+            },
+            {"job_name": "pods", "kubernetes_sd_configs": discover("pod"), "relabel_configs": _pod_relabelling()},
+        ],
+    }
+
+
+def _pod_relabelling() -> list[dict[str, Any]]:
+    annotation = "__meta_kubernetes_pod_annotation_"
+    interval = f"{annotation}perfrun_dev_scrape_interval"
+    return [
+        {"source_labels": [f"{annotation}prometheus_io_scrape"], "action": "keep", "regex": "true"},
+        {"source_labels": ["__meta_kubernetes_pod_phase"], "action": "keep", "regex": "Pending|Running"},
+        {"source_labels": ["__meta_kubernetes_pod_container_init"], "action": "drop", "regex": "true"},
+        # One target for the annotated port, whatever ports the containers declare.
+        {
+            "source_labels": ["__meta_kubernetes_pod_ip", f"{annotation}prometheus_io_port"],
+            "separator": ":",
+            "regex": "(.+:[0-9]+)",
+            "target_label": "__address__",
+        },
+        _relabel(f"{annotation}prometheus_io_path", "__metrics_path__", "(.+)"),
+        _relabel(f"{annotation}prometheus_io_scheme", "__scheme__", "(https?)"),
+        _relabel(interval, "__scrape_interval__", "([0-9]+m?s)"),
+        _relabel(interval, "__scrape_timeout__", "([0-9]+m?s)"),
+        {"action": "labelmap", "regex": "__meta_kubernetes_pod_label_(app|app_kubernetes_io_.+|perfrun_dev_.+)"},
+        _relabel("__meta_kubernetes_namespace", "namespace"),
+        _relabel("__meta_kubernetes_pod_name", "pod"),
+        _relabel("__meta_kubernetes_pod_node_name", "node"),
+    ]
+
+
+def _relabel(source: str, target: str, regex: str = "(.*)") -> dict[str, Any]:
+    return {"source_labels": [source], "regex": regex, "target_label": target}
+
+
+def write(layout: Layout, coredns_kubeconfig: Path, prometheus_kubeconfig: Path) -> None:
+    """Write both files under the cluster's root."""
+    (layout.root / "Corefile").write_text(corefile(layout, coredns_kubeconfig))
+    (layout.root / "prometheus.yml").write_text(json.dumps(prometheus(layout, prometheus_kubeconfig), indent=2))
