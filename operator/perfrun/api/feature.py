@@ -15,15 +15,17 @@ from perfrun.api.verdicts import Verdict
 class ConfigMapKeyRef(Model):
     """A key of a ConfigMap in the same namespace."""
 
-    name: str = Field(min_length=1, description="Name of the ConfigMap.")
-    key: str = Field(min_length=1, description="Key that holds the feature text.")
+    name: str = Field(min_length=1, max_length=253, description="Name of the ConfigMap.")
+    key: str = Field(min_length=1, max_length=253, description="Key that holds the feature text.")
 
 
 class Schedule(Model):
     """When the feature is verified again."""
 
-    cron: str = Field(min_length=1, description="Cron expression with five fields, or a nickname such as @hourly.")
-    time_zone: str = Field(default="UTC", description="IANA time zone of the cron expression.")
+    cron: str = Field(
+        min_length=1, max_length=256, description="Cron expression with five fields, or a nickname such as @hourly."
+    )
+    time_zone: str = Field(default="UTC", max_length=64, description="IANA time zone of the cron expression.")
     jitter: Duration | None = Field(
         default=None, description="Each start is delayed by up to this long, the same for the same object and time."
     )
@@ -67,7 +69,7 @@ class FeatureSpec(Model):
     config_map_key_ref: ConfigMapKeyRef | None = Field(
         default=None, description="Where the feature text is kept instead."
     )
-    target_ref: str = Field(min_length=1, description="Name of the PerfTarget in the same namespace.")
+    target_ref: str = Field(min_length=1, max_length=253, description="Name of the PerfTarget in the same namespace.")
     schedule: Schedule | None = Field(default=None, description="When to verify again; without it only on change.")
     suspend: bool = Field(default=False, description="Whether new runs are held back; runs under way go on.")
     tags: str = Field(default="", max_length=1024, description="Cucumber tag expression that selects scenarios.")

@@ -41,8 +41,10 @@ class RunSpec(Model):
     config_map_key_ref: ConfigMapKeyRef | None = Field(
         default=None, description="Where the feature text is kept instead."
     )
-    feature_ref: str | None = Field(default=None, description="Name of the PerfFeature that this run belongs to.")
-    target_ref: str = Field(min_length=1, description="Name of the PerfTarget in the same namespace.")
+    feature_ref: str | None = Field(
+        default=None, min_length=1, max_length=253, description="Name of the PerfFeature that this run belongs to."
+    )
+    target_ref: str = Field(min_length=1, max_length=253, description="Name of the PerfTarget in the same namespace.")
     tags: str = Field(default="", max_length=1024, description="Cucumber tag expression that selects scenarios.")
     revision: str = Field(default="", max_length=256, description="Revision under test.")
     timeout: Duration = Field(default="1h", description="Longest time for the run.")

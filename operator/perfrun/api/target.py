@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from perfrun.api.base import JSON, Model
 from perfrun.api.durations import Duration
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+ResourceQuantity = Annotated[
+    str, BeforeValidator(_as_text), WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 64})
+]
+"""A Kubernetes quantity such as 500m, 4 or 8Gi; a bare number is taken for its text."""
 
 
 class ModelSize(Model):
@@ -25,8 +35,12 @@ class EngineModel(Model):
     """Which model stands behind a size that the feature names."""
 
     config: ModelSize | None = Field(default=None, description="Explicit Llama architecture with seeded weights.")
-    path: str | None = Field(default=None, description="Directory with safetensors weights inside the pod.")
-    name: str | None = Field(default=None, description="Model name as an OpenAI-compatible server knows it.")
+    path: str | None = Field(
+        default=None, min_length=1, max_length=4096, description="Directory with safetensors weights inside the pod."
+    )
+    name: str | None = Field(
+        default=None, min_length=1, max_length=256, description="Model name as an OpenAI-compatible server knows it."
+    )
 
 
 class SamplingOptions(Model):
@@ -48,9 +62,16 @@ class LLM(Model):
     engine: Literal["builtin", "openai"] = Field(
         default="builtin", description="builtin runs a decoder inside the benchmark pod; openai streams from a server."
     )
-    url: str | None = Field(default=None, description="Base URL of the OpenAI-compatible server, ending in /v1.")
+    url: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        max_length=2048,
+        description="Base URL of the OpenAI-compatible server, ending in /v1.",
+    )
     api_key_secret: str | None = Field(
-        default=None, description="Name of a Secret in the run's namespace whose key 'apiKey' authorises the client."
+        default=None,
+        max_length=253,
+        description="Name of a Secret in the run's namespace whose key 'apiKey' authorises the client.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="Device of the builtin engine; auto takes a GPU where there is one."
@@ -59,7 +80,9 @@ class LLM(Model):
         default="auto", description="Number format of the builtin engine's weights."
     )
     models: dict[str, EngineModel] = Field(
-        default_factory=dict, description="Models by the size that features name; sizes left out get built-in defaults."
+        default_factory=dict,
+        max_length=32,
+        description="Models by the size that features name; sizes left out get built-in defaults.",
     )
     sampling: SamplingOptions = Field(default=SamplingOptions(), description="How the next token is drawn.")
     budget: Duration = Field(default="60s", description="Longest measuring time of one scenario.")
@@ -68,7 +91,9 @@ class LLM(Model):
 class Prometheus(Model):
     """The server that answers queries."""
 
-    url: str = Field(min_length=1, pattern=r"^https?://", description="Base URL of a Prometheus-compatible server.")
+    url: str = Field(
+        min_length=1, max_length=2048, pattern=r"^https?://", description="Base URL of a Prometheus-compatible server."
+    )
     timeout: Duration = Field(default="10s", description="Longest time for one query.")
     step: Duration = Field(default="5s", description="Resolution of range queries.")
 
@@ -86,7 +111,7 @@ class Metric(Model):
         description="PromQL template. $window becomes the window's length; a parameter may stand only inside a "
         "quoted label value.",
     )  # fmt: skip
-    unit: str = Field(description="Unit of the query's value, such as s, ms, %, ratio, 1/s or GB.")
+    unit: str = Field(max_length=40, description="Unit of the query's value, such as s, ms, %, ratio, 1/s or GB.")
     window: Duration = Field(
         default="5m", description="Length of the window where the scenario itself lasts for no stated time."
     )
@@ -96,20 +121,32 @@ class Metric(Model):
 class Pods(Model):
     """How benchmark pods are made."""
 
-    image: str | None = Field(default=None, description="Image of benchmark pods; left out, the operator's setting.")
+    image: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=512,
+        description="Image of benchmark pods; left out, the operator's setting.",
+    )
     command: tuple[str, ...] | None = Field(
-        default=None, description="Command of benchmark pods; left out, the operator's setting."
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="Command of benchmark pods; left out, the operator's setting.",
     )
     runtime_class_name: str | None = Field(default=None, description="RuntimeClass of benchmark pods.")
-    node_selector: dict[str, str] = Field(default_factory=dict, description="Labels of nodes that may run them.")
-    tolerations: tuple[dict[str, JSON], ...] = Field(default=(), description="Tolerations, as in a Pod.")
-    resources: dict[str, dict[str, str]] = Field(
-        default_factory=dict, description="Container resources (requests and limits), as in a Pod."
+    node_selector: dict[str, str] = Field(
+        default_factory=dict, max_length=64, description="Labels of nodes that may run them."
     )
-    gpu_resource: str = Field(default="nvidia.com/gpu", description="Extended resource that stands for a GPU.")
-    gpus: int = Field(default=0, ge=0, description="GPUs that a benchmark pod asks for.")
+    tolerations: tuple[dict[str, JSON], ...] = Field(default=(), max_length=64, description="Tolerations, as in a Pod.")
+    resources: dict[str, dict[str, ResourceQuantity]] = Field(
+        default_factory=dict, max_length=3, description="Container resources (requests and limits), as in a Pod."
+    )
+    gpu_resource: str = Field(
+        default="nvidia.com/gpu", min_length=1, max_length=253, description="Extended resource that stands for a GPU."
+    )
+    gpus: int = Field(default=0, ge=0, le=64, description="GPUs that a benchmark pod asks for.")
     service_account_name: str | None = Field(default=None, description="Service account of benchmark pods.")
-    image_pull_secrets: tuple[str, ...] = Field(default=(), description="Names of image pull Secrets.")
+    image_pull_secrets: tuple[str, ...] = Field(default=(), max_length=16, description="Names of image pull Secrets.")
     start_timeout: Duration = Field(
         default="5m", description="Longest time from a pod's creation to its start; past it the attempt is given up."
     )
@@ -121,20 +158,26 @@ class Pods(Model):
 class Window(Model):
     """A recurring stretch of time."""
 
-    cron: str = Field(description="When it opens, as a cron expression.")
+    cron: str = Field(min_length=1, max_length=256, description="When it opens, as a cron expression.")
     length: Duration = Field(description="How long it stays open.")
-    time_zone: str = Field(default="UTC", description="IANA time zone of the cron expression.")
+    time_zone: str = Field(default="UTC", max_length=64, description="IANA time zone of the cron expression.")
 
 
 class Chaos(Model):
     """What faults may do to this target: nothing, unless allowed here."""
 
     allowed: bool = Field(default=False, description="Whether faults may be injected at all.")
-    node_selector: dict[str, str] = Field(default_factory=dict, description="Only nodes with these labels may fail.")
+    node_selector: dict[str, str] = Field(
+        default_factory=dict, max_length=64, description="Only nodes with these labels may fail."
+    )
     max_nodes: int = Field(default=1, ge=0, description="Most nodes that may fail at once.")
     max_share: float = Field(default=0.34, ge=0, lt=1, description="Largest share of the nodes that may fail at once.")
-    protected_labels: dict[str, str] = Field(default_factory=dict, description="Nodes with any of these never fail.")
-    windows: tuple[Window, ...] = Field(default=(), description="When faults may happen; empty means at any time.")
+    protected_labels: dict[str, str] = Field(
+        default_factory=dict, max_length=64, description="Nodes with any of these never fail."
+    )
+    windows: tuple[Window, ...] = Field(
+        default=(), max_length=64, description="When faults may happen; empty means at any time."
+    )
     max_duration: Duration = Field(default="2m", description="Longest time that a fault may last.")
 
 
@@ -150,6 +193,7 @@ class TargetSpec(Model):
     chaos: Chaos = Field(default=Chaos(), description="What faults may do.")
     selector: dict[str, str] = Field(
         default_factory=dict,
+        max_length=64,
         description="Labels of the pods under test in this namespace; their image digests are recorded as the "
         "revision and must not change during a run.",
     )
