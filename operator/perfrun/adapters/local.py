@@ -1,0 +1,158 @@
+"""A cluster made of this machine: objects in memory, benchmark pods as processes.
+
+``perfrun run`` drives the very decisions that the operator drives, through the very same port, so a verdict on a
+laptop differs from one on a cluster only in what was measured. What has no meaning without a cluster (ConfigMaps,
+features that own runs) is simply not there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Mapping
+
+import attrs
+
+from perfrun.adapters.local_process import LocalProcess, Order
+from perfrun.api.feature import ConfigMapKeyRef, FeatureStatus
+from perfrun.api.run import RunStatus
+from perfrun.api.target import TargetStatus
+from perfrun.lifecycle.values import CreateRun, Emit, Feature, Key, PodView, Run, StartPod, Target
+from perfrun.ports import Artifacts, Clock, Conflict, result_path
+from perfrun_kernels import contract
+
+COMMAND = (sys.executable, "-m", "perfrun_kernels")
+"""What runs a benchmark; the command of a target's pods is that of their image, which is not here."""
+
+
+class LocalCluster:
+    """Implements ``ports.Cluster`` for one run and its target.
+
+    ``changed`` is set whenever something happened that a decision may depend on.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        target: Target,
+        artifacts: Artifacts,
+        clock: Clock,
+        command: tuple[str, ...] = COMMAND,
+        watch: Callable[[Run], None] = lambda _run: None,
+    ) -> None:
+        self._run, self._target, self._artifacts, self._clock = run, target, artifacts, clock
+        self._command, self._watch = command, watch
+        self._processes: dict[str, LocalProcess] = {}
+        self._stopping: set[asyncio.Task[None]] = set()
+        self.changed = asyncio.Event()
+
+    @property
+    def current(self) -> Run:
+        """The run as it stands."""
+        return self._run
+
+    def cancel(self) -> None:
+        """Set ``spec.cancel``."""
+        spec = self._run.spec.replace(cancel=True)
+        meta = attrs.evolve(self._run.meta, generation=self._run.meta.generation + 1)
+        self._run = attrs.evolve(self._run, spec=spec, meta=meta)
+        self.changed.set()
+
+    async def close(self) -> None:
+        """End every process that is still there."""
+        await asyncio.gather(*self._stopping, *(each.stop() for each in self._processes.values()))
+
+    async def run(self, key: Key) -> Run | None:
+        """Return the run, if it is this one."""
+        return self._run if key.name == self._run.meta.name else None
+
+    async def feature(self, key: Key) -> Feature | None:  # noqa: ARG002 -- the port's signature
+        """Return None: without a cluster no feature owns a run."""
+        return None
+
+    async def target(self, key: Key) -> Target | None:
+        """Return the target, if it is this one."""
+        return self._target if key.name == self._target.meta.name else None
+
+    async def config_map_key(self, namespace: str, ref: ConfigMapKeyRef) -> str | None:  # noqa: ARG002 -- the port's
+        """Return None: there are no ConfigMaps."""
+        return None
+
+    async def runs_of(self, feature: Feature) -> tuple[Run, ...]:  # noqa: ARG002 -- the port's signature
+        """Return nothing: without a cluster no feature owns a run."""
+        return ()
+
+    async def pods_of(self, run: Run) -> Mapping[str, PodView]:  # noqa: ARG002 -- there is one run
+        """Return a view of every process."""
+        return {name: process.view for name, process in self._processes.items()}
+
+    async def images(self, namespace: str, selector: Mapping[str, str]) -> Mapping[str, str]:  # noqa: ARG002 -- the port's
+        """Return nothing: what is under test runs in no pod that could be seen from here."""
+        return {}
+
+    async def save_run(self, run: Run, status: RunStatus) -> Run:
+        """Keep the status; raises Conflict where the run was cancelled meanwhile."""
+        if run.meta != self._run.meta:
+            msg = "the run was cancelled meanwhile"
+            raise Conflict(msg)
+        version = str(int(run.meta.resource_version or 0) + 1)
+        self._run = attrs.evolve(run, status=status, meta=attrs.evolve(run.meta, resource_version=version))
+        self._watch(self._run)
+        return self._run
+
+    async def save_feature(self, feature: Feature, status: FeatureStatus) -> Feature:
+        """Return the feature with the status; nothing keeps it."""
+        return attrs.evolve(feature, status=status)
+
+    async def save_target(self, target: Target, status: TargetStatus) -> Target:
+        """Keep the status."""
+        self._target = attrs.evolve(target, status=status)
+        return self._target
+
+    async def start_pod(self, run: Run, action: StartPod) -> None:
+        """Start the process of one attempt, unless it was started before."""
+        if action.name in self._processes:
+            return
+        stage = action.stage
+        request = contract.Request(
+            run=run.meta.name, stage=stage.id, attempt=action.attempt, kind=stage.program,
+            parameters=dict(stage.parameters), budget_seconds=stage.seconds,
+        )  # fmt: skip
+        environment = {name: value for name, value in os.environ.items() if name != contract.RESULT_URL_ENV}
+        environment[contract.REQUEST_ENV] = request.to_json()
+        order = Order(action.name, self._command, environment, stage.timeout)
+        process = self._processes[action.name] = LocalProcess(order, self._clock.now, self.changed.set)
+        path = result_path(run.meta.uid, stage.id, action.attempt)
+        process.start(lambda line: asyncio.ensure_future(self._store(path, line)))
+
+    async def stop_pod(self, run: Run, name: str) -> None:  # noqa: ARG002 -- there is one run
+        """Begin to end the process; it is seen as being removed until it is gone."""
+        process = self._processes.get(name)
+        if process is None or process.view.deleting:
+            return
+        task = asyncio.create_task(self._remove(name, process))
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
+
+    async def create_run(self, feature: Feature, action: CreateRun) -> None:
+        """Do nothing: without a cluster no feature owns a run."""
+
+    async def cancel_run(self, namespace: str, name: str) -> None:  # noqa: ARG002 -- the port's signature
+        """Cancel the run, if it is this one."""
+        if name == self._run.meta.name:
+            self.cancel()
+
+    async def delete_run(self, namespace: str, name: str) -> None:
+        """Do nothing: the run ends with this process."""
+
+    async def emit(self, about: Run | Feature | Target, event: Emit) -> None:
+        """Do nothing: whoever runs this sees the status itself."""
+
+    async def _store(self, path: str, line: bytes) -> None:
+        await self._artifacts.put(path, line)
+
+    async def _remove(self, name: str, process: LocalProcess) -> None:
+        await process.stop()
+        del self._processes[name]
+        self.changed.set()

@@ -1,0 +1,114 @@
+"""``perfrun plan``: what a feature would run and what it may cost, before anything is run."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import Annotated, Any
+
+import attrs
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from perfrun.api.plan import Plan, PlannedScenario, Stage
+from perfrun.api.target import TargetSpec
+from perfrun.capabilities.base import PlanError
+from perfrun.cli.inputs import check_feature, load_target, read_bytes
+from perfrun.cli.stop import Stop
+from perfrun.planning.compile import plan as compile_text
+from perfrun.planning.cost import Cost, cost
+
+app = typer.Typer(add_completion=False)
+
+_MINUTE = 60
+_LONGEST_TOLD = 60
+
+
+class Format(StrEnum):
+    """How the plan is shown."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+@app.command()
+def plan(
+    file: Annotated[str, typer.Argument(help="Feature file, or - for standard input.")],
+    target: Annotated[str | None, typer.Option(help="File with a PerfTarget; without it, the built-in engine.")] = None,
+    tags: Annotated[str, typer.Option(help="Cucumber tag expression that selects scenarios.")] = "",
+    format: Annotated[Format, typer.Option(help="How to show it.")] = Format.TABLE,  # noqa: A002 -- the option's name
+) -> None:
+    """Show what a feature would run against a target, in pods, GPUs and seconds."""
+    made = planned(file, load_target(target), tags)
+    if format is Format.JSON:
+        document = {"digest": made.digest(), "cost": attrs.asdict(cost(made)), "plan": made.to_wire()}
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        show(made, Console(highlight=False))
+
+
+def planned(file: str, target: TargetSpec, tags: str) -> Plan:
+    """Return the plan of a feature file.
+
+    Raises:
+        Stop: the feature is not sound, or the target cannot serve it.
+    """
+    text = check_feature(file, read_bytes(file), target, tags)
+    try:
+        return compile_text(text, target, tags)
+    except PlanError as error:
+        lines = "\n  ".join(str(error).splitlines())
+        raise Stop(f"the feature cannot be planned against this target:\n  {lines}") from error
+
+
+def show(made: Plan, console: Console) -> None:
+    """Print the plan, scenario by scenario, with its cost below."""
+    for index, scenario in enumerate(made.scenarios):
+        console.print(Text.assemble((scenario.name, "bold"), (f"  line {scenario.line}", "dim")))
+        console.print(_work(scenario, [stage for stage in made.stages if stage.scenario == index]))
+    console.print(f"\n{summary(cost(made))}")
+    console.print(f"plan {made.digest()}", style="dim")
+
+
+def summary(price: Cost) -> str:
+    """Return a plan's cost in one sentence."""
+    pods = f"{price.pods} pod{'s' if price.pods != 1 else ''} ({price.pods_at_most} at most)"
+    gpus = f"{price.gpus} GPU{'s' if price.gpus != 1 else ''} at once"
+    time = f"{length(price.seconds)} expected, {length(price.seconds_at_most)} at most"
+    return f"{pods}, {gpus}, {price.queries} queries; {time}"
+
+
+def length(seconds: float) -> str:
+    """Return a length of time for people: 45 s, 3 min."""
+    return f"{seconds:.0f} s" if seconds < 2 * _MINUTE else f"{seconds / _MINUTE:.0f} min"
+
+
+def _work(scenario: PlannedScenario, stages: list[Stage]) -> Table | Text:
+    if scenario.not_implemented:
+        return Text(f"  not built yet: {scenario.not_implemented}; the verdict will be Inconclusive", style="dim")
+    if not stages:
+        return Text("  nothing to run", style="dim")
+    table = Table(box=None, expand=True, padding=(0, 0, 0, 2), header_style="dim")
+    table.add_column("stage", no_wrap=True)
+    table.add_column("work", ratio=1)
+    for name in ("GPUs", "expected", "at most"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
+    for stage in stages:
+        table.add_row(*_stage(stage))
+    return table
+
+
+def _stage(stage: Stage) -> tuple[str, ...]:
+    work = {"pod": f"pod {stage.program}", "observe": "observe", "query": "query"}[stage.kind]
+    details = [f"{name}={value}" for name, value in _telling(stage.parameters).items()]
+    price = cost(Plan(scenarios=(), stages=(stage,)))
+    figures = str(price.gpus), length(price.seconds), length(price.seconds_at_most)
+    return stage.id, " ".join([work, *details]), *figures
+
+
+def _telling(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters that tell a person what is run: short numbers and words, no structures."""
+    short = {name: value for name, value in parameters.items() if isinstance(value, (str, int))}
+    return {name: value for name, value in short.items() if len(str(value)) <= _LONGEST_TOLD}
