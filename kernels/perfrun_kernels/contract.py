@@ -33,6 +33,12 @@ CA_FILE_ENV: Final = "PERFRUN_CA_FILE"
 TERMINATION_LIMIT: Final = 4096
 """Bytes that Kubernetes keeps of a termination message."""
 
+HANDIN_SECONDS: Final = 60.0
+"""Seconds for which a pod goes on trying to hand in its result; an operator that restarts is back by then."""
+
+GRACE_SECONDS: Final = 180.0
+"""Seconds that a pod needs beyond its budget: imports, building or reading the model, and the hand-in."""
+
 Outcome = Literal["Completed", "Unmeasurable", "Failed"]
 """Completed: measured. Unmeasurable: the world lacks something (no GPU, out of memory). Failed: the run broke."""
 

@@ -1,0 +1,61 @@
+"""The programs that a benchmark pod can run, by the kind that a request names.
+
+Each is imported only when asked for, so that a pod without its libraries can still say which one is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from perfrun_kernels.faults import ParametersError
+
+if TYPE_CHECKING:
+    from perfrun_kernels.contract import Scalar, Series
+
+Fact = str | int | float | bool
+Progress = Callable[[str], None]
+"""Takes one line for people who watch the pod's log."""
+
+
+@attrs.frozen
+class Task:
+    """What a program gets: its unchecked ``parameters``, the seconds that measuring may take, and where to report."""
+
+    parameters: Mapping[str, Any]
+    budget_seconds: float
+    progress: Progress
+
+
+@attrs.frozen
+class Measurement:
+    """What a program measured; ``started`` and ``finished`` bound the measuring itself in seconds since the epoch."""
+
+    started: float
+    finished: float
+    series: Mapping[str, Series]
+    scalars: Mapping[str, Scalar]
+    facts: Mapping[str, Fact]
+
+
+Program = Callable[[Task], Measurement]
+
+KINDS: Final[Mapping[str, str]] = MappingProxyType({"sampling": "perfrun_kernels.sampling.main"})
+"""Module of each kind; it offers ``run``, a Program."""
+
+
+def find(kind: str) -> Program:
+    """Return the program of ``kind``.
+
+    Raises:
+        ParametersError: there is none.
+    """
+    if kind not in KINDS:
+        msg = f"the request's kind is {kind!r}; expected one of {', '.join(sorted(KINDS))}: use a matching image"
+        raise ParametersError(msg)
+    program: Program = import_module(KINDS[kind]).run
+    return program

@@ -1,0 +1,247 @@
+"""Measuring a server with an OpenAI-compatible API by what its clients see of the token stream.
+
+Rounds of ``batch_size`` concurrent streams are repeated. A round counts when all of its streams are whole, for only
+then did the stated number run at once. A server may turn streams away (429, 5xx) before it answers, and the round
+is tried again; a stream that stalls, breaks off or turns into nonsense ends the measurement without a value.
+
+Chunks may carry several tokens. The gap between two chunks is then reported as one inter-token time, undivided: it is
+what a reader waits, and an upper bound for each token in it. ``tokens_per_chunk`` in the facts tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections import Counter
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from perfrun_kernels.contract import Scalar
+from perfrun_kernels.faults import UnmeasurableError
+from perfrun_kernels.program import Measurement
+from perfrun_kernels.sampling.memory import host_memory_peak
+from perfrun_kernels.sampling.samples import Samples
+from perfrun_kernels.sampling.stopping import Watch
+from perfrun_kernels.sampling.stream import Completion, StreamFault, complete
+
+if TYPE_CHECKING:
+    from perfrun_kernels.program import Fact, Progress
+    from perfrun_kernels.sampling.parameters import OpenAIParameters
+
+NOT_VISIBLE = "the server's GPU memory is not visible to its client"
+SEED_STRIDE = 10_007
+SEED_SPACE = 2**31
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 5.0
+WORDS = (
+    "time", "year", "people", "way", "day", "man", "thing", "woman", "life", "child", "world", "school", "state",
+    "family", "student", "group", "country", "problem", "hand", "part", "place", "case", "week", "company", "system",
+    "program", "question", "work", "number", "night", "point", "home", "water", "room", "mother", "area",
+)  # fmt: skip
+"""Common words, which tokenizers keep as one token each."""
+
+
+class Client:
+    """Runs rounds against one server and counts what happens."""
+
+    def __init__(self, parameters: OpenAIParameters, progress: Progress) -> None:
+        self._parameters = parameters
+        self._progress = progress
+        self._path = "/chat/completions" if parameters.api == "chat" else "/completions"
+        self.samples = Samples()
+        self.faults: Counter[str] = Counter()
+        self.whole = 0
+        self.cut = 0
+        self.chunks = 0
+        self.tokens = 0
+        self.prompt_tokens = 0
+        self.uncounted = 0
+
+    async def run(self, watch: Watch, headers: dict[str, str]) -> None:
+        """Repeat rounds until ``watch`` ends it.
+
+        Raises:
+            UnmeasurableError: the server cannot be measured.
+        """
+        patience = aiohttp.ClientTimeout(total=None, sock_connect=self._parameters.stall_seconds)
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(headers=headers, timeout=patience, connector=connector) as session:
+            number, failed, stop = 0, 0, False
+            while not stop:
+                try:
+                    async with asyncio.timeout(watch.left()):
+                        outcomes = await self._round(session, number)
+                except TimeoutError:
+                    self.cut += self._parameters.batch_size
+                    watch.reason = "budget"
+                    break
+                number += 1
+                faults = [each for each in outcomes if isinstance(each, StreamFault)]
+                if faults:
+                    failed += 1
+                    self._judge(faults, failed)
+                    await asyncio.sleep(min(_pause(faults, failed), watch.left()))
+                    continue
+                failed = 0
+                stop = self._count([each for each in outcomes if isinstance(each, Completion)], watch)
+                self._progress(
+                    f"round {number}: {self.whole} streams, {watch.left():.0f} s left {watch.reason}".rstrip()
+                )
+        if not self.samples.step:
+            raise UnmeasurableError(
+                "BudgetSpent",
+                f"not one round of {self._parameters.batch_size} streams was whole when the budget was spent: "
+                "raise the budget, or ask for fewer tokens",
+                self.facts(),
+            )
+
+    def facts(self) -> dict[str, Fact]:
+        """Return the counts so far."""
+        found: dict[str, Fact] = {
+            "streams_complete": self.whole,
+            "streams_failed": sum(self.faults.values()),
+            "streams_cut": self.cut,
+            "chunks": self.chunks,
+            "tokens": self.tokens,
+            "tokens_counted_by": "chunks" if self.uncounted or not self.whole else "usage",
+            "prompt_tokens_counted": self.prompt_tokens,
+            **{f"faults_{reason}": count for reason, count in sorted(self.faults.items())},
+        }
+        if self.chunks:
+            found["tokens_per_chunk"] = round(self.tokens / self.chunks, 4)
+        return found
+
+    async def _round(self, session: aiohttp.ClientSession, number: int) -> list[Completion | StreamFault]:
+        return await asyncio.gather(
+            *(self._stream(session, number, index) for index in range(self._parameters.batch_size))
+        )
+
+    async def _stream(self, session: aiohttp.ClientSession, number: int, index: int) -> Completion | StreamFault:
+        seed = (self._parameters.sampling.seed + number * SEED_STRIDE + index) % SEED_SPACE
+        url = self._parameters.url + self._path
+        try:
+            return await complete(session, url, request_body(self._parameters, seed), self._parameters.stall_seconds)
+        except StreamFault as fault:
+            return fault
+
+    def _judge(self, faults: list[StreamFault], failed: int) -> None:
+        self.faults.update(fault.reason for fault in faults)
+        worst = next((fault for fault in faults if not fault.passing), None)
+        if worst is None and failed < self._parameters.max_failed_rounds:
+            self._progress(f"{len(faults)} streams were turned away ({faults[0].reason}); trying again")
+            return
+        fault = worst or faults[0]
+        rounds = "" if worst else f", and so in {failed} rounds in a row"
+        raise UnmeasurableError(
+            fault.reason,
+            f"{self._parameters.url}: {fault} ({len(faults)} of {self._parameters.batch_size} streams{rounds})",
+            self.facts(),
+        )
+
+    def _count(self, completions: list[Completion], watch: Watch) -> bool:
+        samples, stopped = self.samples, False
+        first = min(each.arrivals[0] for each in completions)
+        last = max(each.arrivals[-1] for each in completions)
+        decoded = sum(each.tokens - 1 for each in completions)
+        for each in completions:
+            samples.begin()
+            gaps = [later - earlier for earlier, later in pairwise(each.arrivals)]
+            samples.step.extend(gaps)
+            stopped = any([watch.step(gap) for gap in gaps]) or stopped  # noqa: C419 -- every gap must be counted
+            ttft, e2e = each.arrivals[0] - each.sent, each.arrivals[-1] - each.sent
+            samples.ttft.append(ttft)
+            samples.e2e.append(e2e)
+            samples.tpot.append((e2e - ttft) / max(1, each.tokens - 1))
+            samples.overhead_seconds += each.handling_seconds
+            samples.overhead_steps += len(each.arrivals)
+            self.chunks += len(each.arrivals)
+            self.tokens += each.tokens
+            self.prompt_tokens += each.prompt_tokens or 0
+            self.uncounted += each.completion_tokens is None
+        samples.rounds += 1
+        samples.tokens += decoded
+        samples.decode_seconds += last - first
+        samples.rate.append(decoded / (last - first))
+        self.whole += len(completions)
+        return watch.round() or stopped
+
+
+def request_body(parameters: OpenAIParameters, seed: int) -> dict[str, Any]:
+    """Return one request: a prompt of about ``prompt_tokens`` random words, drawn from ``seed``."""
+    prompt = " ".join(random.Random(seed).choices(WORDS, k=parameters.prompt_tokens))  # noqa: S311 -- no secret
+    sampling = parameters.sampling
+    body: dict[str, Any] = {
+        "model": parameters.model_name, "max_tokens": parameters.num_tokens, "stream": True,
+        "stream_options": {"include_usage": True}, "temperature": sampling.temperature, "top_p": sampling.top_p,
+        "seed": seed,
+    }  # fmt: skip
+    if parameters.api == "chat":
+        body["messages"] = [{"role": "user", "content": prompt}]
+    else:
+        body["prompt"] = prompt
+    if parameters.extensions:
+        body |= {
+            "top_k": sampling.top_k or -1, "min_p": sampling.min_p,
+            "repetition_penalty": sampling.repetition_penalty, "ignore_eos": True,
+        }  # fmt: skip
+    return body
+
+
+def measure(parameters: OpenAIParameters, budget_seconds: float, progress: Progress) -> Measurement:
+    """Stream rounds from the server until the stopping rule or the budget ends it.
+
+    Raises:
+        UnmeasurableError: the server, its credential or a whole round is missing.
+    """
+    headers = _headers(parameters)
+    client = Client(parameters, progress)
+    started = time.time()
+    watch = Watch(parameters.stopping, time.perf_counter() + budget_seconds, time.perf_counter)
+    asyncio.run(client.run(watch, headers))
+    return Measurement(
+        started=started,
+        finished=time.time(),
+        series=client.samples.series(),
+        scalars={
+            "throughput": client.samples.throughput(),
+            "gpu_memory_peak": Scalar("bytes", None, NOT_VISIBLE),
+            "torch_memory_peak": Scalar("bytes", None, NOT_VISIBLE),
+            "host_memory_peak": host_memory_peak(),
+            "harness_overhead_per_step": client.samples.overhead(),
+        },
+        facts={
+            "engine": "openai",
+            "url": parameters.url,
+            "model_name": parameters.model_name,
+            "api": parameters.api,
+            "batch_size": parameters.batch_size,
+            "prompt_tokens": parameters.prompt_tokens,
+            "num_tokens": parameters.num_tokens,
+            "sampling_sent": "all" if parameters.extensions else "temperature, top_p, seed",
+            "rounds": client.samples.rounds,
+            "stop_reason": watch.reason,
+            **client.facts(),
+        },
+    )
+
+
+def _headers(parameters: OpenAIParameters) -> dict[str, str]:
+    if parameters.api_key_env is None:
+        return {}
+    key = os.environ.get(parameters.api_key_env, "")
+    if not key:
+        raise UnmeasurableError(
+            "MissingCredential",
+            f"the environment variable {parameters.api_key_env} that api_key_env names is empty or absent: "
+            "set apiKeySecret on the target and create that Secret",
+        )
+    return {"Authorization": f"Bearer {key}"}
+
+
+def _pause(faults: list[StreamFault], failed: int) -> float:
+    asked = max(fault.wait_seconds for fault in faults)
+    return max(asked, min(FIRST_PAUSE_SECONDS * float(2 ** (failed - 1)), LONGEST_PAUSE_SECONDS))
