@@ -78,7 +78,7 @@ def _undecided(claim: Claim, measured: Measured, confidence: float) -> Judgement
     reason, why = (
         ("IntervalSpansLimit", "the interval spans the limit")
         if bounded
-        else ("TooFewSamples", "too few samples bound the value")
+        else ("TooFewSamples", "too little data bounds the value")
     )
     text = f"{claim.label} {shown} is undecided against {promised}: {why}{_details(claim, measured, confidence)}"
     return Judgement(Verdict.INCONCLUSIVE, reason, text)

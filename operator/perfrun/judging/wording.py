@@ -104,9 +104,9 @@ def head(message: str) -> str:
 
 def short_name(name: str) -> str:
     """Return a scenario's name for places with little room: the first cells of an outline's row, or the name cut."""
-    title, _, row = name.partition(DETAIL)
+    _, _, row = name.partition(DETAIL)
     cells = row.removesuffix(")").split(" | ")
     if row and name.endswith(")") and len(cells) > 1:
         kept = " | ".join(cells[:_ROW_CELLS])
         return f"{kept} …" if len(cells) > _ROW_CELLS else kept
-    return title if len(title) <= _NAME_LIMIT else title[: _NAME_LIMIT - 1].rstrip() + "…"
+    return name if len(name) <= _NAME_LIMIT else name[: _NAME_LIMIT - 1].rstrip() + "…"

@@ -56,7 +56,9 @@ def steady_state(samples: Sequence[float], starts: Sequence[int] = (0,)) -> Stea
     calm = _clipped(level)
     cut = mser_cut(calm)
     trend = trend_of(_averaged(calm[cut:], max(1, (len(calm) - cut) // _POINTS)))
-    matters = trend.certain and abs(trend.drift) > _DRIFT and (len(rounds) > 1 or trend.drift < 0)
+    # A cut that wants to go past the middle has not come to the end of the warm-up.
+    certain = trend.certain or cut >= len(calm) // 2 - _BATCH
+    matters = certain and abs(trend.drift) > _DRIFT and (len(rounds) > 1 or trend.drift < 0)
     return Steady(cut=cut, found=not matters, drift=trend.drift)
 
 
