@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -26,6 +26,10 @@ TIMEOUT: Final = 15.0
 
 _SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _LONGEST_MESSAGE: Final = 1000
+_PAGE: Final = "500"
+
+METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""What to accept where only the metadata of a list's objects matters."""
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Load = Callable[[], Awaitable[Configuration]]
@@ -98,9 +102,25 @@ class Api:
         """Return an unlimited connector with this connection's TLS, for whoever needs a session of their own."""
         return aiohttp.TCPConnector(limit=0, ssl=self._client.rest_client.ssl_context)
 
-    async def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+    async def get(
+        self, path: str, query: Mapping[str, str] | None = None, accept: str = "application/json"
+    ) -> dict[str, Any]:
         """Read; raises NotFound, Refused, Unavailable."""
-        return await self.request("GET", path, query=query)
+        return await self.request("GET", path, query=query, accept=accept)
+
+    async def pages(
+        self, path: str, selector: str = "", accept: str = "application/json"
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield the objects of a list, page by page; raises NotFound, Refused, Unavailable."""
+        query = {"limit": _PAGE} | ({"labelSelector": selector} if selector else {})
+        while True:
+            page = await self.get(path, query, accept)
+            for item in page.get("items") or ():
+                yield item
+            token = page["metadata"].get("continue")
+            if not token:
+                return
+            query["continue"] = token
 
     async def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create; raises AlreadyExists, Refused, Unavailable."""
@@ -125,6 +145,7 @@ class Api:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> dict[str, Any]:
         """Make one request and return the JSON object that was answered.
 
@@ -133,11 +154,12 @@ class Api:
             Unavailable: the server did not answer, or asked to come again later.
         """
         client = self._client
-        status, answer = await self._send(client, method, path, query, body, content_type)
+        headers = {"Accept": accept, "Content-Type": content_type}
+        status, answer = await self._send(client, method, path, query, body, headers)
         if status == HTTPStatus.UNAUTHORIZED:
             # A rotated certificate or an expired exec credential: whoever comes first reads them again.
             await self._renew(client)
-            status, answer = await self._send(self._client, method, path, query, body, content_type)
+            status, answer = await self._send(self._client, method, path, query, body, headers)
         return _judge(status, answer, f"{method} {path}")
 
     async def _send(
@@ -147,12 +169,11 @@ class Api:
         path: str,
         query: Mapping[str, str] | None,
         body: Mapping[str, Any] | None,
-        content_type: str,
+        headers: Mapping[str, str],
     ) -> tuple[int, bytes]:
-        headers = {"Accept": "application/json", "Content-Type": content_type}
         try:
             request = await client.param_serialize(
-                method, path, query_params=list((query or {}).items()), header_params=headers, body=body,
+                method, path, query_params=list((query or {}).items()), header_params=dict(headers), body=body,
                 auth_settings=["BearerToken"],
             )  # fmt: skip
             response = await client.call_api(*request, _request_timeout=TIMEOUT)
@@ -160,6 +181,10 @@ class Api:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             msg = f"the API server at {self.server} did not answer {method} {path}: {error or type(error).__name__}"
             raise Unavailable(msg) from error
+
+    async def renew(self) -> None:
+        """Read the credentials again and connect anew."""
+        await self._renew(self._client)
 
     async def _renew(self, used: ApiClient) -> None:
         async with self._renewing:

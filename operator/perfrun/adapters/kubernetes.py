@@ -7,7 +7,6 @@ a pod that failed to start, so that the run ends with the server's own words ins
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -16,13 +15,13 @@ from urllib.parse import quote
 import attrs
 
 from perfrun.adapters import reading, writing
-from perfrun.adapters.api import AlreadyExists, Api, NotFound, Refused
+from perfrun.adapters.api import METADATA_ONLY, AlreadyExists, Api, NotFound, Refused
 from perfrun.adapters.podview import image_digests, pod_view
 from perfrun.api import API_VERSION
 from perfrun.api.feature import ConfigMapKeyRef, FeatureStatus
 from perfrun.api.run import RunStatus
 from perfrun.api.target import TargetStatus
-from perfrun.lifecycle.values import CreateRun, Emit, Feature, Key, Kind, PodView, Run, StartPod, Target
+from perfrun.lifecycle.values import CreateRun, Emit, Feature, Key, Kind, Meta, PodView, Run, StartPod, Target
 from perfrun.manifests import labels
 from perfrun.manifests.names import label_value
 from perfrun.manifests.pods import Attempt, PodSettings, benchmark_pod
@@ -34,7 +33,7 @@ log = logging.getLogger(__name__)
 REFUSED: Final = "Refused"
 """Waiting reason of a pod that the API server did not take."""
 
-Created = Callable[[Key], None]
+Wrote = Callable[[Key, str], None]
 
 
 def object_path(kind: Kind, namespace: str, name: str = "") -> str:
@@ -50,16 +49,19 @@ def pods_path(namespace: str, name: str = "") -> str:
 
 
 class KubernetesCluster:
-    """Implements ports.Cluster; ``created`` hears of every run created here, before the watch does."""
+    """Implements ports.Cluster.
+
+    ``wrote`` hears the key and new resource version of every object of ours that is written or created.
+    """
 
     def __init__(
-        self, api: Api, pods: PodSettings, clock: Clock, instance: str = "", created: Created = lambda _: None
+        self, api: Api, pods: PodSettings, clock: Clock, instance: str = "", wrote: Wrote = lambda _key, _version: None
     ) -> None:
         self._api = api
         self._pods = pods
         self._clock = clock
         self._instance = instance
-        self._created = created
+        self._wrote = wrote
         self._refusals: dict[tuple[str, str], PodView] = {}
 
     async def run(self, key: Key) -> Run | None:
@@ -155,13 +157,14 @@ class KubernetesCluster:
         owner = (feature.meta.name, feature.meta.uid)
         body = perf_run(action.name, feature.meta.namespace, action.spec, action.cause, owner)
         try:
-            await self._api.create(object_path("PerfRun", feature.meta.namespace), body)
+            stored = await self._api.create(object_path("PerfRun", feature.meta.namespace), body)
         except AlreadyExists:
             return
         except Refused as refusal:
             msg = f"PerfRun {feature.meta.namespace}/{action.name} was refused: {refusal}"
             raise Unavailable(msg) from refusal
-        self._created(Key("PerfRun", feature.meta.namespace, action.name))
+        key = Key("PerfRun", feature.meta.namespace, action.name)
+        self._wrote(key, stored["metadata"]["resourceVersion"])
 
     async def cancel_run(self, namespace: str, name: str) -> None:
         """Set ``spec.cancel`` on the run, if it is there."""
@@ -183,12 +186,10 @@ class KubernetesCluster:
         except (Refused, NotFound, Conflict, Unavailable) as error:
             log.warning("event not recorded", extra={"reason": event.reason, "error": str(error)})
 
-    async def all_runs(self, namespaces: tuple[str, ...]) -> dict[str, tuple[str, str]]:
-        """Return namespace and name of every run by uid; no namespaces means all of them."""
+    async def run_uids(self, namespaces: tuple[str, ...]) -> set[str]:
+        """Return the uid of every run; no namespaces means all of them."""
         paths = [object_path("PerfRun", each) for each in namespaces] or [f"/apis/{API_VERSION}/perfruns"]
-        pages = await asyncio.gather(*(self._list(path) for path in paths))
-        found = [each["metadata"] for page in pages for each in page]
-        return {each["uid"]: (each["namespace"], each["name"]) for each in found}
+        return {each["metadata"]["uid"] for path in paths async for each in self._api.pages(path, "", METADATA_ONLY)}
 
     async def declare_malformed(self, error: reading.MalformedError) -> None:
         """Say on the object itself why it cannot be understood; its own status may be what is malformed."""
@@ -221,17 +222,9 @@ class KubernetesCluster:
         return found
 
     async def _list(self, path: str, selector: str = "") -> list[dict[str, Any]]:
-        query = {"limit": "500"} | ({"labelSelector": selector} if selector else {})
-        found: list[dict[str, Any]] = []
-        while True:
-            page = await self._api.get(path, query)
-            found += page.get("items") or []
-            token = page["metadata"].get("continue")
-            if not token:
-                return found
-            query["continue"] = token
+        return [each async for each in self._api.pages(path, selector)]
 
-    async def _save(self, about: Run | Feature | Target, status: Mapping[str, Any]) -> Any:
+    async def _save(self, about: Run | Feature | Target, status: Mapping[str, Any]) -> Meta:
         meta = about.meta
         path = f"{object_path(writing.kind_of(about), meta.namespace, meta.name)}/status"
         try:
@@ -241,7 +234,11 @@ class KubernetesCluster:
         except Refused as refusal:
             msg = f"the status of {meta.namespace}/{meta.name} was refused: {refusal}"
             raise Unavailable(msg) from refusal
-        return reading.meta_of(stored["metadata"])
+        written = reading.meta_of(stored["metadata"])
+        # A status that is what it was is not written, and then no watch shows it.
+        if written.resource_version != meta.resource_version:
+            self._wrote(Key(writing.kind_of(about), meta.namespace, meta.name), written.resource_version)
+        return written
 
     async def _repeat(self, path: str) -> None:
         try:

@@ -1,0 +1,77 @@
+"""The only kopf handlers: each passes what it hears to the hub, and none writes anything.
+
+They are event handlers, not create, update or timer handlers: those would keep annotations and finalizers on people's
+objects, and would decide from the order of events what ``decide`` decides from the state of the world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import kopf
+
+from perfrun.adapters.reading import PLURALS
+from perfrun.api import API_VERSION, GROUP, VERSION
+from perfrun.controller.hub import Hub
+from perfrun.controller.watches import WATCH_SECONDS, Watches
+from perfrun.lifecycle.values import Kind
+from perfrun.manifests import labels
+
+ANNOTATION_PREFIX: Final = "perfrun.dev"
+
+
+def watched_paths(namespaces: tuple[str, ...]) -> dict[tuple[str, str], str]:
+    """Return the path of each watch, by plural and namespace; the namespace is empty where all are watched."""
+    bases = dict.fromkeys(PLURALS.values(), f"/apis/{API_VERSION}") | {"pods": "/api/v1"}
+    return {
+        (plural, namespace): f"{base}/namespaces/{namespace}/{plural}" if namespace else f"{base}/{plural}"
+        for plural, base in bases.items()
+        for namespace in namespaces or ("",)
+    }
+
+
+def path_of(paths: Mapping[tuple[str, str], str], plural: str, namespace: str) -> str:
+    """Return the path of the watch that shows objects of this plural in this namespace."""
+    return paths.get((plural, namespace)) or paths.get((plural, ""), "")
+
+
+def register(registry: kopf.OperatorRegistry, hub: Hub, watches: Watches, paths: Mapping[tuple[str, str], str]) -> None:
+    """Register the four event handlers."""
+
+    def listen(plural: str, hear: Callable[[Mapping[str, Any], bool], None]) -> Callable[..., Awaitable[None]]:
+        # kopf runs plain functions in threads; being a coroutine keeps the order of events.
+        async def handler(event: Mapping[str, Any], **_: Any) -> None:
+            stored = event["object"]
+            metadata = stored["metadata"]
+            watches.seen(path_of(paths, plural, metadata["namespace"]), metadata["resourceVersion"])
+            hear(stored, event["type"] == "DELETED")
+
+        return handler
+
+    def ours(kind: Kind) -> Callable[[Mapping[str, Any], bool], None]:
+        return lambda stored, gone: hub.object_event(kind, stored, gone=gone)
+
+    for kind, plural in PLURALS.items():
+        kopf.on.event(GROUP, VERSION, plural, id=plural, registry=registry)(listen(plural, ours(kind)))
+    pods = listen("pods", lambda stored, _: hub.pod_event(stored))
+    kopf.on.event("", "v1", "pods", labels={labels.RUN: kopf.PRESENT}, id="pods", registry=registry)(pods)
+
+
+def settle(settings: kopf.OperatorSettings) -> None:
+    """Set kopf up to watch and to do nothing else."""
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.watching.server_timeout = WATCH_SECONDS
+    settings.watching.client_timeout = WATCH_SECONDS + 10
+    settings.watching.inactivity_timeout = WATCH_SECONDS + 15
+    settings.watching.connect_timeout = 10
+    settings.watching.label_selectors["", "v1", "pods"] = labels.RUN
+    settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = [0.2, 0.5, 1, 2, 5]
+    # Nothing is stored by them; were a handler ever to need it, it must not look like another operator's.
+    settings.persistence.finalizer = f"{ANNOTATION_PREFIX}/kopf"
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=ANNOTATION_PREFIX)
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=ANNOTATION_PREFIX)
+    settings.queueing.idle_timeout = 1

@@ -1,0 +1,121 @@
+"""Turns events into wake-ups. It knows who is concerned by a change, and decides nothing.
+
+Events are hints: every turn reads the world anew, so one that comes twice, late or not at all costs time, never
+correctness. What is kept of an object is the little that answers whom to wake, and what the gauges count.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import attrs
+
+from perfrun.api.run import Phase
+from perfrun.controller.references import References
+from perfrun.controller.telemetry import Telemetry
+from perfrun.lifecycle.values import Key, Kind
+from perfrun.manifests import labels
+
+_FINISHED: Final = frozenset(phase.value for phase in Phase if phase.finished)
+
+
+@attrs.frozen
+class _Known:
+    namespace: str
+    phase: str
+    verdict: str
+
+
+class Hub:
+    """Hears every event; ``wake`` gives a key its turn, ``orphaned`` hears the uid of each run that went."""
+
+    def __init__(self, wake: Callable[[Key], None], orphaned: Callable[[str], None], telemetry: Telemetry) -> None:
+        self._wake = wake
+        self._orphaned = orphaned
+        self._telemetry = telemetry
+        self._references = References()
+        self._runs: dict[str, _Known] = {}
+        self._generations: dict[Key, int] = {}
+
+    def namespace_of(self, uid: str) -> str | None:
+        """Return the namespace of a run that exists."""
+        known = self._runs.get(uid)
+        return None if known is None else known.namespace
+
+    def phases(self) -> Counter[tuple[str, ...]]:
+        """Count runs by phase and verdict."""
+        return Counter((known.phase, known.verdict) for known in self._runs.values())
+
+    def poll(self) -> None:
+        """Wake the features whose text is kept in a ConfigMap, for those are not watched."""
+        for key in self._references.in_config_maps():
+            self._wake(key)
+
+    def object_event(self, kind: Kind, stored: Mapping[str, Any], *, gone: bool) -> None:
+        """Hear of one of our own objects."""
+        metadata = stored["metadata"]
+        key = Key(kind, sys.intern(metadata["namespace"]), metadata["name"])
+        match kind:
+            case "PerfFeature":
+                self._feature(key, stored, gone=gone)
+            case "PerfRun":
+                self._run(key, stored, gone=gone)
+            case "PerfTarget":
+                self._target(key, stored, gone=gone)
+
+    def pod_event(self, stored: Mapping[str, Any]) -> None:
+        """Hear of a benchmark pod: its run is concerned."""
+        metadata = stored["metadata"]
+        for owner in metadata.get("ownerReferences") or ():
+            if owner.get("kind") == "PerfRun":
+                self._wake(Key("PerfRun", metadata["namespace"], owner["name"]))
+        feature = (metadata.get("labels") or {}).get(labels.FEATURE)
+        if feature:
+            self._telemetry.pod_appeared(Key("PerfFeature", metadata["namespace"], feature))
+
+    def _feature(self, key: Key, stored: Mapping[str, Any], *, gone: bool) -> None:
+        if gone:
+            self._references.forget(key)
+            self._generations.pop(key, None)
+            self._telemetry.verdict(key, None)
+            return
+        self._references.note(key, stored.get("spec") or {})
+        status = stored.get("status") or {}
+        generation = stored["metadata"].get("generation", 1)
+        if self._generations.get(key) != generation:
+            self._generations[key] = generation
+            if status.get("observedGeneration") != generation:
+                self._telemetry.feature_changed(key)
+        self._telemetry.verdict(key, status.get("verdict"))
+        self._wake(key)
+
+    def _run(self, key: Key, stored: Mapping[str, Any], *, gone: bool) -> None:
+        metadata, spec, status = stored["metadata"], stored.get("spec") or {}, stored.get("status") or {}
+        uid, phase = metadata["uid"], str(status.get("phase") or Phase.PENDING.value)
+        feature = spec.get("featureRef")
+        if feature:
+            self._wake(Key("PerfFeature", key.namespace, feature))
+        if gone:
+            self._references.forget(key)
+            self._runs.pop(uid, None)
+            self._orphaned(uid)
+            return
+        self._runs[uid] = _Known(key.namespace, sys.intern(phase), sys.intern(str(status.get("verdict") or "")))
+        if phase in _FINISHED:
+            self._references.forget(key)
+            # Nothing can happen to a finished run but its deletion, so without a time to live it gets no turn.
+            if spec.get("ttlAfterFinished") is None and metadata.get("deletionTimestamp") is None:
+                return
+        else:
+            self._references.note(key, spec)
+        self._wake(key)
+
+    def _target(self, key: Key, stored: Mapping[str, Any], *, gone: bool) -> None:
+        if not gone:
+            self._wake(key)
+        if self._references.changed(key, None if gone else stored["metadata"].get("generation", 1)):
+            for user in self._references.users(key):
+                self._wake(user)

@@ -1,0 +1,122 @@
+"""Takes in what benchmark pods measured: from the right pod only, stored before it is acknowledged, once.
+
+What arrives is kept even where it is no result: the run then ends with a sentence that quotes it, instead of
+waiting for something better from the same pod.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+
+from perfrun.adapters.api import Api, NotFound
+from perfrun.adapters.kubernetes import pods_path
+from perfrun.adapters.reading import owned_by
+from perfrun.controller.access import Access, DeniedError
+from perfrun.lifecycle.values import Key, Run
+from perfrun.manifests.names import pod_name
+from perfrun.ports import Artifacts, Cluster, result_path
+from perfrun_kernels.contract import ContractError, Result
+
+MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
+
+
+@attrs.frozen
+class Place:
+    """What a result claims to be the result of."""
+
+    namespace: str
+    run: str
+    stage: str
+    attempt: int
+
+
+@attrs.frozen
+class Reply:
+    """An HTTP status with one sentence."""
+
+    status: int
+    message: str
+
+
+class Results:
+    """The results endpoint without its HTTP."""
+
+    def __init__(
+        self, api: Api, cluster: Cluster, artifacts: Artifacts, access: Access, wake: Callable[[Key], None]
+    ) -> None:
+        self._api = api
+        self._cluster = cluster
+        self._artifacts = artifacts
+        self._access = access
+        self._wake = wake
+        # One lock per path would have to be thrown away some time; paths may as well share a few.
+        self._locks = tuple(asyncio.Lock() for _ in range(64))
+
+    async def take(self, place: Place, token: str, body: bytes) -> Reply:
+        """Store a result and wake its run.
+
+        The same content again is accepted again; other content is a conflict. Raises DeniedError where the token is
+        not that of the pod that makes this attempt, Unavailable where the API server or the store did not answer.
+        """
+        caller = await self._access.pod(token)
+        run = await self._cluster.run(Key("PerfRun", place.namespace, place.run))
+        if run is None:
+            return Reply(404, f"there is no PerfRun {place.run} in namespace {place.namespace}")
+        await self._check_pod(place, run, (caller.namespace, caller.pod, caller.pod_uid))
+        path = result_path(run.meta.uid, place.stage, place.attempt)
+        async with self._locks[hash(path) % len(self._locks)]:
+            return await self._store(place, run, path, body)
+
+    async def _check_pod(self, place: Place, run: Run, caller: tuple[str, str, str]) -> None:
+        namespace, pod, uid = caller
+        expected = pod_name(place.run, place.stage, place.attempt)
+        if (namespace, pod) != (place.namespace, expected):
+            msg = (
+                f"pod {namespace}/{pod} may not hand in the result of attempt {place.attempt} at {place.stage}; "
+                f"expected pod {place.namespace}/{expected}"
+            )
+            raise DeniedError(403, msg)
+        there = await self._pod(place.namespace, pod)
+        if there is None or there["metadata"]["uid"] != uid or not owned_by(there, run.meta.uid):
+            raise DeniedError(403, f"pod {namespace}/{pod} does not belong to this PerfRun {place.run}")
+
+    async def _pod(self, namespace: str, name: str) -> dict[str, Any] | None:
+        try:
+            return await self._api.get(pods_path(namespace, name))
+        except NotFound:
+            return None
+
+    async def _store(self, place: Place, run: Run, path: str, body: bytes) -> Reply:
+        result, problem = parsed(body)
+        if result is not None and (misplaced := of_another(place, result)):
+            return Reply(400, misplaced)
+        before = await self._artifacts.get(path)
+        if before is not None:
+            if before[1] != body:
+                return Reply(409, f"another result of attempt {place.attempt} at {place.stage} was handed in before")
+        elif run.status.phase.finished:
+            return Reply(410, f"PerfRun {place.run} is finished ({run.status.phase}); nothing is added to it")
+        else:
+            await self._artifacts.put(path, body)
+        self._wake(Key("PerfRun", place.namespace, place.run))
+        return Reply(400, problem) if problem else Reply(200, "stored")
+
+
+def parsed(body: bytes) -> tuple[Result | None, str]:
+    """Return the result, or None and a sentence that says why the body is none."""
+    try:
+        return Result.from_json(body.decode()), ""
+    except UnicodeDecodeError as error:
+        return None, f"expected a result as UTF-8 JSON, found bytes that are not UTF-8 at position {error.start}"
+    except (ContractError, TypeError, AttributeError) as error:
+        return None, str(error)
+
+
+def of_another(place: Place, result: Result) -> str:
+    """Return a sentence where the result says that it is that of another attempt, else an empty text."""
+    found, expected = (result.run, result.stage, result.attempt), (place.run, place.stage, place.attempt)
+    return "" if found == expected else f"the result says that it is of {found}, expected {expected}"
