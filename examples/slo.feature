@@ -8,4 +8,4 @@ Feature: The cluster serves its users
     When observing for 20 seconds
     Then API server availability should be at least 99.9%
     And API server latency of "GET" should be below 1 second
-    And share of scrape targets that answer should stay above 90%
+    And share of kubelets that answer should stay above 90%

@@ -1,0 +1,165 @@
+"""What ``make demo`` does: a real cluster, the operator on it, the feature files, and verdicts that were measured.
+
+It installs and applies what a person would, shows what a person would look at, and leaves everything running.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+
+from perfrun.adapters.reading import run_of
+from perfrun.cli import show
+from perfrun.cli.devinstall import CHECKOUT, SYSTEM, Tools, install, make_namespace
+from perfrun.cli.stop import Stop
+from perfrun.cli.wrap import wrap
+from perfrun.devcluster import cluster
+from perfrun.devcluster.errors import DevClusterError
+
+NAMESPACE: Final = "demo"
+NODES: Final = 3
+SHOWN: Final = ("llm-sampling-performance", "slo")
+"""Features whose evidence is printed in full."""
+
+_AFTERWARDS: Final = """
+Everything is still running. To look around:
+
+  export KUBECONFIG={kubeconfig}
+  export PATH={tools}:$PATH
+  kubectl -n {demo} get perf
+  kubectl -n {demo} describe perfrun
+  kubectl explain perfrun.status
+  .venv/bin/perfrun report -n {demo} slo
+  kubectl -n {system} logs deploy/perfrun
+  Prometheus: {prometheus}
+
+To take it down, leaving nothing: make down CLUSTER={cluster}"""
+
+_PATIENCE: Final = 900.0
+_EVERY: Final = 1.0
+
+app = typer.Typer(add_completion=False)
+
+
+class Teller:
+    """Prints a line for each step, with the seconds since the beginning."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._began = console, time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        """Print one line."""
+        self._console.print(f"demo {time.monotonic() - self._began:6.1f} s  {text}", soft_wrap=True, markup=False)
+
+
+@app.command()
+def demo(
+    name: Annotated[str, typer.Option("--cluster", help="Name of the development cluster.")] = "perfrun",
+    timeout: Annotated[float, typer.Option(help="Longest time to wait for all verdicts, seconds.")] = _PATIENCE,
+) -> None:
+    """Bring a cluster up, install the operator, apply the features and show their verdicts."""
+    console = Console(highlight=False)
+    tell = Teller(console)
+    try:
+        tell(f"bringing up the development cluster {name!r} with {NODES} nodes (the first time builds its programs)")
+        info = cluster.up(name, NODES, tell)
+    except DevClusterError as error:
+        raise Stop(str(error)) from error
+    tools = Tools(info.helm, info.kubectl, info.kubeconfig)
+    tell("installing charts/perfrun with Helm, and waiting until the operator is ready")
+    install(tools)
+    features = apply(tools, NAMESPACE)
+    tell(f"applied examples/target.yaml, examples/features-cr.yaml and examples/slo.feature: {len(features)} features")
+    tell("waiting for verdicts; the language model is measured for up to a minute at each of three sizes")
+    missing = follow(tools, features, timeout, tell)
+    summary(tools, console)
+    console.print(
+        _AFTERWARDS.format(
+            kubeconfig=info.kubeconfig, tools=info.bin_dir, prometheus=info.prometheus_url, demo=NAMESPACE,
+            system=SYSTEM, cluster=name,
+        ),
+        soft_wrap=True, markup=False,
+    )  # fmt: skip
+    if missing:
+        raise Stop(f"no verdict within {timeout:.0f} s on {', '.join(missing)}; see kubectl -n {NAMESPACE} describe pf")
+
+
+def apply(tools: Tools, namespace: str) -> tuple[str, ...]:
+    """Apply the example target, the six features and the example of a platform SLO; return the features' names."""
+    make_namespace(tools, namespace)
+    examples = CHECKOUT / "examples"
+    slo = examples / "slo.feature"
+    tools.kubectl("apply", "--namespace", namespace, "--filename", str(examples / "target.yaml"))
+    applied = tools.kubectl(
+        "apply", "--namespace", namespace, "--output", "name", "--filename", str(examples / "features-cr.yaml")
+    )
+    manifest = wrap([(slo, slo.read_bytes())], "default")
+    applied += tools.kubectl("apply", "--namespace", namespace, "--output", "name", "--filename", "-", stdin=manifest)
+    return tuple(line.partition("/")[2] for line in applied.split())
+
+
+def follow(tools: Tools, features: tuple[str, ...], patience: float, tell: Teller) -> tuple[str, ...]:
+    """Tell what happens to the features until each has a verdict; return those that had none in time."""
+    deadline = time.monotonic() + patience
+    told: dict[str, str] = {}
+    while True:
+        found = {each["metadata"]["name"]: each for each in tools.get("perffeatures", "--namespace", NAMESPACE)}
+        runs = {each["metadata"]["name"]: each for each in tools.get("perfruns", "--namespace", NAMESPACE)}
+        for name in features:
+            line = _line(found.get(name, {}), runs)
+            if line and told.get(name) != line:
+                told[name] = line
+                tell(f"{name}: {line}")
+        missing = tuple(name for name in features if not _judged(found.get(name, {})))
+        if not missing or time.monotonic() >= deadline:
+            return missing
+        time.sleep(_EVERY)
+
+
+def summary(tools: Tools, console: Console) -> None:
+    """Print what kubectl shows, and the evidence of the features that were measured."""
+    console.print(f"\n$ kubectl -n {NAMESPACE} get perffeatures,perfruns,perftargets", style="bold")
+    console.out(tools.kubectl("get", "perffeatures,perfruns,perftargets", "--namespace", NAMESPACE), highlight=False)
+    for name in SHOWN:
+        feature = tools.get("perffeature", name, "--namespace", NAMESPACE)[0]
+        last = (feature.get("status") or {}).get("lastRun")
+        if last is None:
+            continue
+        run = run_of(tools.get("perfrun", last["name"], "--namespace", NAMESPACE)[0])
+        console.print(f"$ perfrun report -n {NAMESPACE} {name}", style="bold")
+        show.table(show.Evidence(run.meta.name, run.status), console)
+        console.print()
+
+
+def _line(feature: dict[str, Any], runs: dict[str, dict[str, Any]]) -> str:
+    status = feature.get("status") or {}
+    if _judged(feature):
+        last = status.get("lastRun") or {}
+        return f"{last.get('verdict', 'Error')}: {last.get('message') or status.get('message', '')}"
+    active = runs.get(status.get("activeRun") or "", {})
+    return str((active.get("status") or {}).get("message") or status.get("message") or "")
+
+
+def _judged(feature: dict[str, Any]) -> bool:
+    status = feature.get("status") or {}
+    stalled = any(each["type"] == "Stalled" and each["status"] == "True" for each in status.get("conditions") or ())
+    return bool(status.get("lastRun")) or stalled
+
+
+def main() -> None:
+    """Run the demo; exit 3 with one sentence where it cannot go on."""
+    try:
+        app(standalone_mode=False)
+    except Stop as stop:
+        Console(stderr=True, highlight=False).print(f"demo: {stop}", soft_wrap=True, markup=False)
+        sys.exit(3)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
