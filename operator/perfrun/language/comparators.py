@@ -13,12 +13,17 @@ import attrs
 
 from perfrun.language.vocabulary import Change, Comparator
 
-_RELATIONS: Final[Mapping[str, Comparator]] = {
+RELATIONS: Final[Mapping[str, Comparator]] = {
     "below": "<", "under": "<", "less than": "<", "lower than": "<", "fewer than": "<", "shorter than": "<",
     "above": ">", "over": ">", "more than": ">", "greater than": ">", "higher than": ">", "longer than": ">",
     "at most": "<=", "no more than": "<=", "within": "<=", "up to": "<=",
     "at least": ">=", "no less than": ">=",
 }  # fmt: skip
+"""What stands between verb and limit."""
+
+BY: Final = ("at least", "at most", "more than", "less than", "no more than", "no less than")
+"""The relations that can say how much something changes."""
+
 _OPPOSITE: Final[Mapping[Comparator, Comparator]] = {"<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 _SHOULD: Final = (("should ", False), ("must ", False), ("should not ", True), ("must not ", True))
 
@@ -35,11 +40,12 @@ class Comparison:
 def _all() -> Iterator[tuple[str, Comparison]]:
     for auxiliary, negated in _SHOULD:
         for verb, sustained in (("be", False), ("stay", True), ("remain", True)):
-            for relation, sign in _RELATIONS.items():
+            for relation, sign in RELATIONS.items():
                 yield f"{auxiliary}{verb} {relation}", Comparison(_OPPOSITE[sign] if negated else sign, sustained)
         yield f"{auxiliary}exceed", Comparison("<=" if negated else ">")
         for change in ("increase", "decrease"):
-            for relation, sign in _RELATIONS.items():
+            for relation in BY:
+                sign = RELATIONS[relation]
                 comparator = _OPPOSITE[sign] if negated else sign
                 yield f"{auxiliary}{change} by {relation}", Comparison(comparator, change=change)
 

@@ -214,7 +214,8 @@ def _possible(subject: Subject, comparison: Comparison, limit: Quantity) -> None
     ):
         most = quantities.show(Quantity(subject.largest, subject.unit))
         message = f"{name!r} is never more than {most}, so a limit of {quantities.show(limit)} decides nothing"
-        raise quantities.QuantityError("impossible-limit", f"{message}; expected one up to {most}")
+        bound = "below" if comparison.comparator == ">" else "up to"
+        raise quantities.QuantityError("impossible-limit", f"{message}; expected one {bound} {most}")
     if value == 0 and comparison.comparator == "<" and not subject.signed:
         message = f"{name!r} is never below zero, so this can never hold; expected a limit above zero"
         raise quantities.QuantityError("impossible-limit", message)

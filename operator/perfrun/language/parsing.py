@@ -85,7 +85,9 @@ def parse(data: bytes | str) -> Parsed:
     try:
         document: Any = Parser().parse(text)
     except CompositeParserException as error:
-        return Parsed(None, tuple(_syntax(each, lines) for each in error.errors))
+        # A line that breaks two rules at once is one mistake.
+        found = {each.location: each for each in reversed([_syntax(each, lines) for each in error.errors])}
+        return Parsed(None, tuple(found.values()))
     except ParserException as error:
         return Parsed(None, (_syntax(error, lines),))
     if "feature" not in document:

@@ -68,17 +68,19 @@ def understand(text: bytes | str, vocabularies: tuple[Vocabulary, ...]) -> tuple
 
 
 def _summed(bounds: Iterable[Bound]) -> tuple[Problem, ...]:
-    """Return each place's problem once, however many rows or scenarios (of a Background) share it."""
-    first: dict[tuple[Location, str], tuple[Problem, Scenario]] = {}
+    """Return each place's problems once, however many rows or scenarios (of a Background) share them."""
+    first: dict[tuple[Location, str], tuple[Bound, list[Problem]]] = {}
     others: dict[tuple[Location, str], int] = {}
     for bound in bounds:
-        for problem in bound.problems:
-            key = (problem.location, problem.rule)
-            if key not in first:
-                first[key] = (problem, bound.scenario)
-            elif first[key][1] is not bound.scenario:
+        for key in dict.fromkeys((each.location, each.rule) for each in bound.problems):
+            same = [each for each in bound.problems if (each.location, each.rule) == key]
+            if first.setdefault(key, (bound, same))[0] is not bound:
                 others[key] = others.get(key, 0) + 1
-    return tuple(_placed(*first[key], others.get(key, 0)) for key in first)
+    return tuple(
+        _placed(problem, bound.scenario, others.get(key, 0))
+        for key, (bound, problems) in first.items()
+        for problem in problems
+    )
 
 
 def _placed(problem: Problem, scenario: Scenario, others: int) -> Problem:

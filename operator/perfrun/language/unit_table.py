@@ -225,7 +225,7 @@ USUAL: Final[dict[str, tuple[str, str, float]]] = {
     "kbps": ("kbit/s", "bits/time", 1000.0),
     "kBps": ("kB/s", "bits/time", 8000.0),
     "Kbps": ("kbit/s", "bits/time", 1000.0),
-    "KBps": ("KB/s", "bits/time", 8000.0),
+    "KBps": ("kB/s", "bits/time", 8000.0),
     "Mbps": ("Mbit/s", "bits/time", 1000000.0),
     "MBps": ("MB/s", "bits/time", 8000000.0),
     "Gbps": ("Gbit/s", "bits/time", 1000000000.0),

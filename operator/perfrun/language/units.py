@@ -91,7 +91,10 @@ def usual() -> Iterator[tuple[str, str]]:
     for spelling, sign in sizes.items():
         yield from ((f"{spelling}/s", f"{sign}/s"), (f"{spelling} per second", f"{sign}/s"))
     for prefix in ("", "k", "K", "M", "G", "T"):
-        yield from ((f"{prefix}bps", f"{prefix.replace('K', 'k')}bit/s"), (f"{prefix}Bps", f"{prefix}B/s"))
+        yield from (
+            (f"{prefix}bps", f"{prefix.replace('K', 'k')}bit/s"),
+            (f"{prefix}Bps", f"{prefix.replace('K', 'k')}B/s"),
+        )
     counted = {"token": "tokens", "tokens": "tokens", "request": "requests", "requests": "requests", "req": "requests",
                "packet": "packets", "packets": "packets"}  # fmt: skip
     yield from counted.items()

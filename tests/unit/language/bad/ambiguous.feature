@@ -1,0 +1,3 @@
+Feature: Two meanings
+  Scenario: Nothing settles it
+    Then cache hit rate should exceed 10%
