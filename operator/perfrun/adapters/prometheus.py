@@ -81,7 +81,7 @@ def _ask(server: Prometheus, query: str, window: TimeWindow, step: str, ask: Any
         session.hooks["response"].append(lambda response, **_: _listen(response, heard))
         session.trust_env = False
         # The run looks again by itself; a retry in here would only hold the thread.
-        client = PrometheusConnect(server.url.rstrip("/"), session=session, retry=Retry(0), timeout=timeout)
+        client = PrometheusConnect(server.url.rstrip("/"), session=session, retry=Retry(0, read=False), timeout=timeout)
         try:
             return answer(series=_series(ask(client, limits)))
         except requests.Timeout:
