@@ -151,26 +151,29 @@ def lexicon(vocabularies: tuple[Vocabulary, ...]) -> Lexicon:
 
 
 def _read_phrase(vocabulary: Vocabulary, phrase: Phrase, step: Step) -> Reading | None:
-    reading = Reading(
-        vocabulary.capability, phrase.role, phrase.example or phrase.expression, neutral=phrase.neutral,
-        companion=vocabulary.companion,
-    )  # fmt: skip
     try:
         values = arguments(phrase.expression, step.text)
         if values is None:
             return None
-        _check_dimensions(phrase, [each for each in values if isinstance(each, Quantity)])
-        problems: tuple[Problem, ...] = ()
-        extra: dict[str, tuple[Mapping[str, object], ...]] = {}
-        if phrase.columns:
-            extra["rows"], problems = read_rows(step.table, phrase.columns, step.location)
-        problems += _left_over(step, table=not phrase.columns)
-        built = None if problems else phrase.build(*values, **extra)
+        meaning, problems = _built(phrase, step, values)
     except quantities.QuantityError as error:
-        return attrs.evolve(reading, problems=(Problem(step.location, error.rule, str(error), error.hint),))
+        meaning, problems = None, (Problem(step.location, error.rule, str(error), error.hint),)
     except ValueError as error:
-        return attrs.evolve(reading, problems=(Problem(step.location, "bad-value", str(error)),))
-    return attrs.evolve(reading, meaning=built, problems=problems)
+        meaning, problems = None, (Problem(step.location, "bad-value", str(error)),)
+    return Reading(
+        capability=vocabulary.capability, role=phrase.role, said=phrase.example or phrase.expression, meaning=meaning,
+        problems=problems, neutral=phrase.neutral, companion=vocabulary.companion,
+    )  # fmt: skip
+
+
+def _built(phrase: Phrase, step: Step, values: tuple[object, ...]) -> tuple[Meaning | None, tuple[Problem, ...]]:
+    _check_dimensions(phrase, [each for each in values if isinstance(each, Quantity)])
+    rows: dict[str, tuple[Mapping[str, object], ...]] = {}
+    problems: tuple[Problem, ...] = ()
+    if phrase.columns:
+        rows["rows"], problems = read_rows(step.table, phrase.columns, step.location)
+    problems += _left_over(step, table=not phrase.columns)
+    return (None if problems else phrase.build(*values, **rows)), problems
 
 
 def _check_dimensions(phrase: Phrase, found: list[Quantity]) -> None:
