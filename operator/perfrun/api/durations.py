@@ -19,7 +19,7 @@ def seconds(text: str) -> float:
     Raises:
         ValueError: the text is no duration.
     """
-    if not re.match(PATTERN, text):
+    if not re.fullmatch(PATTERN[1:-1], text):
         msg = f"{text!r} is not a duration; expected a number with a unit, such as 90s, 1h30m or 7d"
         raise ValueError(msg)
     return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))

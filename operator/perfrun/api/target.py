@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from perfrun.api.base import JSON, Model
 from perfrun.api.durations import Duration
@@ -30,6 +30,14 @@ class ModelSize(Model):
     kv_heads: int = Field(gt=0, description="Key-value heads (grouped-query attention).")
     vocab_size: int = Field(gt=1, description="Size of the vocabulary.")
 
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if self.hidden_size % self.heads:
+            raise ValueError("hiddenSize must be a multiple of heads; change one of the two")
+        if self.heads % self.kv_heads:
+            raise ValueError("heads must be a multiple of kvHeads; change one of the two")
+        return self
+
 
 class EngineModel(Model):
     """Which model stands behind a size that the feature names."""
@@ -41,6 +49,14 @@ class EngineModel(Model):
     name: str | None = Field(
         default=None, min_length=1, max_length=256, description="Model name as an OpenAI-compatible server knows it."
     )
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if self.config is not None and self.path is not None:
+            raise ValueError(
+                "config and path exclude each other: a model is either built or loaded; set one of the two"
+            )
+        return self
 
 
 class SamplingOptions(Model):
