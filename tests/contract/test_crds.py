@@ -1,5 +1,6 @@
 """A real API server takes the definitions, teaches them, refuses what makes no sense, and says so in our words."""
 
+import datetime as dt
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,21 @@ import yaml
 
 from perfrun.api import API_VERSION, GROUP, VERSION
 from perfrun.api.crds import KINDS, definition
-from perfrun.api.run import RunSpec
+from perfrun.api.feature import Policy
+from perfrun.api.run import (
+    ArtifactLink,
+    Frozen,
+    Phase,
+    RunSpec,
+    RunStatus,
+    ScenarioStatus,
+    Source,
+    StepStatus,
+    TimeWindow,
+)
 from perfrun.api.target import TargetSpec
+from perfrun.api.verdicts import Verdict
+from perfrun.lifecycle.freezing import freeze
 
 pytestmark = pytest.mark.contract
 
@@ -180,6 +194,43 @@ def test_a_run_is_a_record(client: Any, namespace: str, change: dict[str, Any], 
     with pytest.raises(kubernetes.client.ApiException) as raised:
         api.patch_namespaced_custom_object(*where, {"spec": change})
     assert said in str(raised.value.body)
+    api.delete_namespaced_custom_object(*where)
+
+
+def test_a_full_status_is_stored_as_the_model_writes_it(client: Any, namespace: str) -> None:
+    moment = dt.datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=dt.UTC)
+    target = TargetSpec.from_wire({"llm": {}, "prometheus": {"url": "http://prometheus:9090"}, "metrics": [METRIC]})
+    text = (ROOT / "features/llm_sampling_performance.feature").read_text()
+    frozen = freeze(text, target, "", Policy())
+    assert isinstance(frozen, Frozen)
+    steps = tuple(
+        StepStatus(
+            keyword=step.keyword, text=step.text, verdict=Verdict.FAIL, reason="TooSlow", message="12.4 ms > 10 ms",
+            value=12.4, lower=12.0, upper=12.9, samples=1000, window=TimeWindow(start=moment, end=moment),
+            source=Source(kind="Prometheus", name="http://x", query="up"), basis="Observed",
+            facts={"device": "cpu", "sizes": [1, 2.5, {"deep": None}], "on": True},
+        )
+        for step in frozen.plan.scenarios[0].steps
+    )  # fmt: skip
+    status = RunStatus(
+        observed_generation=1, phase=Phase.FAILED, verdict=Verdict.FAIL, frozen=frozen, started_at=moment,
+        conditions=(
+            {
+                "type": "Finished", "status": "True", "reason": "Failed", "message": "x", "observedGeneration": 1,
+                "lastTransitionTime": "2026-01-02T03:04:05Z",
+            },
+        ),
+        scenarios=(ScenarioStatus(name="s", line=3, verdict=Verdict.FAIL, steps=steps),),
+        artifacts=(ArtifactLink(name="report", url="file:///x", digest="sha256:0", bytes=12),),
+    )  # fmt: skip
+    stored = create(client, namespace, wire("PerfRun", {"targetRef": "t", "feature": text}, "full"), dry_run=False)
+    api: Any = kubernetes.client.CustomObjectsApi(client)
+    where = (GROUP, VERSION, namespace, "perfruns", "full")
+    stored = api.replace_namespaced_custom_object_status(
+        *where, stored | {"status": status.to_wire()}, field_validation="Strict"
+    )
+    assert stored["status"] == status.to_wire()
+    assert RunStatus.from_wire(stored["status"]) == status
     api.delete_namespaced_custom_object(*where)
 
 
