@@ -15,13 +15,18 @@ from perfrun_kernels import runner
 
 
 def prepare(environ: os._Environ[str]) -> None:
-    """Set what the libraries need to run without a home and offline; what is set already stays."""
+    """Set what the libraries need to run without a home and offline; what is set already stays.
+
+    OpenMP threads that spin while they wait starve one another as soon as the pod has less than one CPU for each,
+    through its limit or its neighbours: a step then takes ten times as long and more. Waiting passively costs little.
+    """
     try:
         scratch = Path(tempfile.gettempdir()) / "perfrun"
     except FileNotFoundError:
         scratch = Path("/nonexistent")
     for name, folder in (("HF_HOME", "hf"), ("TRITON_CACHE_DIR", "triton"), ("TORCHINDUCTOR_CACHE_DIR", "inductor")):
         environ.setdefault(name, str(scratch / folder))
+    environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for name in ("TRANSFORMERS_OFFLINE", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY"):
         environ.setdefault(name, "1")
 

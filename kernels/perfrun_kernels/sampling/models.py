@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import torch
+from safetensors import SafetensorError
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from perfrun_kernels.faults import UnmeasurableError
@@ -153,7 +154,7 @@ def _read(path: Path, device: torch.device, dtype: str, capacity: int) -> Decode
         model, loading = read(
             path, local_files_only=True, use_safetensors=True, dtype=DTYPES[dtype], output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _unusable(f"the model in {path} cannot be loaded: {error}".splitlines()[0]) from error
     if missing := sorted(loading["missing_keys"]):
         raise _unusable(f"the weights in {path} lack {len(missing)} tensors, {missing[0]} among them: copy all files")

@@ -1,0 +1,110 @@
+import signal
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from perfrun_kernels import program, runner
+from perfrun_kernels.contract import Request, Result, Scalar, Series
+from perfrun_kernels.faults import BrokenMeasurementError, Terminated, UnmeasurableError
+from perfrun_kernels.program import Measurement, Task
+
+REQUEST = Request(run="r", stage="s", attempt=2, kind="probe", parameters={"a": 1}, budget_seconds=9)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return what makes a Result from a program given as a function."""
+
+    def go(probe: Any, request: Request = REQUEST) -> Result:
+        module = ModuleType("probe_program")
+        module.run = probe  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "probe_program", module)
+        monkeypatch.setattr(program, "KINDS", {"probe": "probe_program"})
+        return runner.run(request, runner.Order())
+
+    return go
+
+
+def raising(error: BaseException) -> Any:
+    def probe(_: Task) -> Measurement:
+        raise error
+
+    return probe
+
+
+def test_what_was_measured_becomes_a_completed_result(run: Any) -> None:
+    def probe(task: Task) -> Measurement:
+        assert (task.parameters, task.budget_seconds) == ({"a": 1}, 9)
+        return Measurement(1.0, 2.0, {"x": Series("s", [0.5])}, {"y": Scalar("1/s", 3.0)}, {"z": "w"})
+
+    result = run(probe)
+    assert (result.run, result.stage, result.attempt, result.outcome) == ("r", "s", 2, "Completed")
+    assert (result.started, result.finished, result.facts) == (1.0, 2.0, {"z": "w"})
+    assert Result.from_json(result.to_json()) == result
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "reason", "message"),
+    [
+        (UnmeasurableError("NoGPU", "there is none"), "Unmeasurable", "NoGPU", "there is none"),
+        (BrokenMeasurementError("LogitsNotFinite", "bad"), "Failed", "LogitsNotFinite", "bad"),
+        (MemoryError(), "Unmeasurable", "OutOfMemory", "memory ran out: MemoryError"),
+        (torch.OutOfMemoryError("CUDA out of memory\nmore"), "Unmeasurable", "OutOfMemory", "CUDA out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "Unmeasurable", "OutOfMemory", "can't allocate"),
+        (RuntimeError("odd"), "Failed", "Defect", "the program probe broke with RuntimeError: odd"),
+        (KeyboardInterrupt(), "Failed", "Defect", "the program probe broke with KeyboardInterrupt"),
+        (SystemExit(3), "Failed", "Defect", "SystemExit: 3"),
+        (Terminated(), "Failed", "Terminated", "the pod was told to stop after"),
+    ],
+)
+def test_every_end_is_a_result(run: Any, error: BaseException, outcome: str, reason: str, message: str) -> None:
+    result = run(raising(error))
+    assert (result.outcome, result.reason) == (outcome, reason)
+    assert message in result.message
+    assert result.series == {}
+
+
+def test_counts_come_with_what_could_not_be_measured(run: Any) -> None:
+    assert run(raising(UnmeasurableError("Stalled", "x", {"streams_failed": 3}))).facts == {"streams_failed": 3}
+
+
+def test_a_number_that_json_cannot_hold_is_a_defect_not_a_silence(run: Any) -> None:
+    result = run(lambda _: Measurement(1.0, 2.0, {"x": Series("s", [float("nan")])}, {}, {}))
+    assert (result.outcome, result.reason) == ("Failed", "Defect")
+
+
+def test_an_unknown_kind_names_the_known_ones() -> None:
+    request = Request(run="r", stage="s", attempt=1, kind="dance", parameters={}, budget_seconds=1)
+    result = runner.run(request, runner.Order())
+    assert (result.outcome, result.reason) == ("Failed", "BadParameters")
+    assert "kind is 'dance'; expected one of sampling" in result.message
+
+
+@pytest.mark.parametrize(
+    ("engine", "library"), [("builtin", "torch"), ("builtin", "transformers"), ("openai", "aiohttp")]
+)
+def test_a_missing_library_is_named(engine: str, library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("perfrun_kernels.sampling")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, library, None)
+    parameters: dict[str, Any] = {
+        "engine": engine, "batch_size": 1, "sequence_length": 2, "num_tokens": 2,
+        **({"url": "http://x/v1", "model_name": "m"} if engine == "openai" else {}),
+    }  # fmt: skip
+    request = Request(run="r", stage="s", attempt=1, kind="sampling", parameters=parameters, budget_seconds=1)
+    result = runner.run(request, runner.Order())
+    assert (result.outcome, result.reason) == ("Unmeasurable", "MissingLibrary")
+    assert f"the library {library} is not in this image" in result.message
+
+
+def test_an_order_counts_once_and_only_while_a_program_runs(run: Any) -> None:
+    order = runner.Order()
+    order.received(signal.SIGTERM, None)
+    order.raises = True
+    with pytest.raises(Terminated):
+        order.received(signal.SIGTERM, None)
+    order.received(signal.SIGTERM, None)
+    assert run(raising(ValueError("x"))).reason == "Defect"
