@@ -6,13 +6,13 @@ step is read on its own first; the steps that can only belong to one capability 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 
 from perfrun.language.lexicon import Lexicon, Reading
-from perfrun.language.model import Location, Problem, Role, Scenario, Step
-from perfrun.language.parsing import STEP_LENGTH
+from perfrun.language.model import Problem, Role, Scenario, Step
+from perfrun.language.parsing import STEP_LENGTH, Written
 from perfrun.language.wording import quoted
 
 _SETTLING: tuple[Role, ...] = ("action", "context", "outcome")
@@ -27,21 +27,15 @@ class Bound:
     problems: tuple[Problem, ...]
 
 
-def bind(
-    scenario: Scenario,
-    words: Lexicon,
-    loose: Collection[Location] = (),
-    templates: Mapping[Location, str] | None = None,
-) -> Bound:
+def bind(scenario: Scenario, words: Lexicon, written: Written, hints: int = 100) -> Bound:
     """Give every step its meaning.
 
-    ``loose`` are the places of steps whose keyword fits several roles; ``templates`` hold the steps as written,
-    before an outline filled them in.
+    Up to ``hints`` undefined steps get the nearest known phrase: finding it is slow, and nobody needs a thousand.
     """
     problems: list[Problem] = []
     read: list[tuple[Reading, ...]] = []
     for step in scenario.steps:
-        found, problem = _read(step, words, step.location in loose, (templates or {}).get(step.location, step.text))
+        found, problem = _read(step, words, written, hint=len(problems) < hints)
         read.append(found)
         problems += [problem] if problem else []
     capability = _capability(scenario.steps, read)
@@ -62,15 +56,16 @@ def bind(
     return Bound(bound, tuple(problems))
 
 
-def _read(step: Step, words: Lexicon, loose: bool, template: str) -> tuple[tuple[Reading, ...], Problem | None]:
+def _read(step: Step, words: Lexicon, written: Written, *, hint: bool) -> tuple[tuple[Reading, ...], Problem | None]:
+    template = written.templates.get(step.location, step.text)
     if len(step.text) > STEP_LENGTH:
         message = f"the step has {len(step.text)} characters; expected at most {STEP_LENGTH}"
         return (), Problem(step.location, "long-step", message)
     found = words.readings(step)
     if not found:
-        return (), words.undefined(step, template)
+        return (), words.undefined(step, template, hint=hint)
     right = tuple(each for each in found if each.role == step.role)
-    if right or loose:
+    if right or step.location in written.loose:
         return right or found, None
     keyword = _KEYWORDS[found[0].role]
     message = (

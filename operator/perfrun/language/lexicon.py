@@ -50,25 +50,27 @@ class Lexicon:
         """Return everything that the step could mean, in the vocabularies' order."""
         return (*self._phrased(step), *self._claimed(step))
 
-    def undefined(self, step: Step, template: str) -> Problem:
-        """Return the problem of a step without any reading, with the nearest known phrase."""
+    def undefined(self, step: Step, template: str, *, hint: bool) -> Problem:
+        """Return the problem of a step without any reading, with the nearest known phrase where one is asked for."""
         parts = arguments(_CLAIM, step.text)
-        shown = quoted(template)
-        if parts is not None:
+        if parts is None:
+            what = f"{quoted(template)} is not known"
+            near = self._nearest_phrase(step) if hint else ""
+            otherwise = "no known phrase is like it" if hint else ""
+        else:
             words, comparison, rest = parts
-            hint = nearest(
-                _bare(words), [say(each) for _, each in self._subjects() if each.change == comparison.change]
-            )
-            message = f"undefined step: nothing is known as {quoted(words)}"
-            if hint:
-                comparator = step.text[len(words) + 1 : -len(rest) - 1]
-                hint = f"{hint} {comparator} {rest}"
-                return Problem(step.location, "undefined-step", f"{message}; did you mean {quoted(hint)}?", hint)
-            message += "; expected a known subject, or a metric that the PerfTarget names (perfrun lint --target FILE)"
-            return Problem(step.location, "undefined-step", message)
-        hint = nearest(step.text, self._examples(step.role)) or nearest(step.text, self._examples(None))
-        also = f"; did you mean {quoted(hint)}?" if hint else "; no known phrase is like it"
-        return Problem(step.location, "undefined-step", f"undefined step: {shown} is not known{also}", hint)
+            what = f"nothing is known as {quoted(words)}"
+            near = self._nearest_subject(words, comparison) if hint else ""
+            near = f"{near}{step.text[len(words) : -len(rest)]}{rest}" if near else ""
+            otherwise = "expected a known subject, or a metric that the PerfTarget names (perfrun lint --target FILE)"
+        also = f"did you mean {quoted(near)}?" if near else otherwise
+        return Problem(step.location, "undefined-step", f"undefined step: {what}{also and '; '}{also}", near)
+
+    def _nearest_phrase(self, step: Step) -> str:
+        return nearest(step.text, self._examples(step.role)) or nearest(step.text, self._examples(None))
+
+    def _nearest_subject(self, words: str, comparison: Comparison) -> str:
+        return nearest(_bare(words), [say(each) for _, each in self._subjects() if each.change == comparison.change])
 
     def _phrased(self, step: Step) -> Iterator[Reading]:
         for vocabulary in self.vocabularies:

@@ -34,17 +34,24 @@ _TOKENS = {
 
 
 @attrs.frozen
-class Parsed:
-    """A parsed feature, the number of its lines, and what is wrong with its form.
+class Written:
+    """What the file says of steps beyond their text.
 
-    ``feature`` is None where the text could not be parsed. ``loose`` holds the identities of steps whose keyword fits
-    several roles (``*``, or a word that a language uses for two), so that their meaning may decide.
+    ``loose`` are the places of steps whose keyword fits several roles (``*``, or a word that a language uses for two);
+    ``templates`` hold steps as written, before an outline filled them in.
     """
+
+    loose: frozenset[Location] = frozenset()
+    templates: Mapping[Location, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Parsed:
+    """A parsed feature and what is wrong with its form; ``feature`` is None where the text could not be parsed."""
 
     feature: Feature | None
     problems: tuple[Problem, ...]
-    loose: frozenset[Location] = frozenset()
-    templates: Mapping[Location, str] = attrs.field(factory=dict)
+    written: Written = Written()
 
 
 class _Literally(Compiler):
@@ -118,11 +125,11 @@ def _compiled(document: Any) -> Parsed:
     if not pickles and not problems:
         message = f"the feature {node['name']!r} has no scenario; expected at least one 'Scenario:'"
         problems.append(Problem(_at(node["location"]), "no-scenario", message))
-    return Parsed(
-        feature=feature, problems=tuple(problems),
+    written = Written(
         loose=frozenset(_at(each["location"]) for each in steps if each["keywordType"] == "Unknown"),
         templates={_at(each["location"]): each["text"] for each in steps},
-    )  # fmt: skip
+    )
+    return Parsed(feature, tuple(problems), written)
 
 
 def _nodes(feature: Any) -> Iterator[Any]:

@@ -7,6 +7,7 @@ a step could be skipped.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import attrs
 
@@ -16,6 +17,9 @@ from perfrun.language.model import Feature, Location, Problem, Scenario
 from perfrun.language.parsing import parse
 from perfrun.language.tags import TagError, matcher
 from perfrun.language.vocabulary import Vocabulary
+
+HINTED: Final = 100
+"""Problems of a file that may come with the nearest known phrase."""
 
 
 class FeatureErrors(ValueError):  # noqa: N818 -- it carries several, each a sentence
@@ -61,7 +65,11 @@ def understand(text: bytes | str, vocabularies: tuple[Vocabulary, ...]) -> tuple
         return None, tuple(sorted(parsed.problems, key=lambda each: each.location))
     words = lexicon(vocabularies)
     unfilled = {each.location.line for each in parsed.problems if each.rule == "unknown-placeholder"}
-    bounds = [bind(each, words, parsed.loose, parsed.templates) for each in parsed.feature.scenarios]
+    bounds: list[Bound] = []
+    hints = HINTED
+    for scenario in parsed.feature.scenarios:
+        bounds.append(bind(scenario, words, parsed.written, hints))
+        hints -= len(bounds[-1].problems)
     problems = (*parsed.problems, *(each for each in _summed(bounds) if each.location.line not in unfilled))
     feature = attrs.evolve(parsed.feature, scenarios=tuple(each.scenario for each in bounds))
     return feature, tuple(sorted(problems, key=lambda each: each.location))

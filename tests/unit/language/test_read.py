@@ -92,6 +92,14 @@ def test_a_step_that_is_too_long_is_not_matched() -> None:
     assert [rule for _, rule, _ in problems(text)] == ["long-step"]
 
 
+def test_thousands_of_undefined_steps_are_all_said_and_some_get_a_hint() -> None:
+    steps = "".join(f"    And a batch sise of {number}\n" for number in range(3000))
+    with pytest.raises(FeatureErrors) as raised:
+        read_feature(f"Feature: x\n  Scenario: y\n    Then nothing\n{steps}", VOCABULARIES)
+    assert len(raised.value.problems) == 3001
+    assert 50 < len([each for each in raised.value.problems if each.hint]) <= 100
+
+
 def test_column_names_are_text_and_no_patterns() -> None:
     text = (
         "Feature: x\n  Scenario Outline: <a+b> \\1\n    Then checkout error ratio should be below <a+b>\n"
