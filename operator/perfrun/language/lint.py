@@ -38,12 +38,13 @@ def lint(data: bytes, path: str, vocabularies: tuple[Vocabulary, ...]) -> tuple[
 def _manifest(data: bytes, vocabularies: tuple[Vocabulary, ...]) -> Iterator[Problem]:
     import yaml  # noqa: PLC0415 -- features alone need none
 
+    lines = data.decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     try:
         text = data.decode("utf-8-sig")
         documents: list[Any] = list(yaml.compose_all(text, Loader=yaml.CSafeLoader))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
-        place = Location(mark.line + 1, mark.column + 1) if mark else Location(1)
+        place = _within(mark.line + 1, mark.column + 1, lines) if mark else Location(1)
         what = getattr(error, "problem", None) or type(error).__name__
         yield Problem(place, "bad-manifest", f"the manifest is not YAML ({what}); expected PerfFeature objects")
         return
@@ -51,7 +52,6 @@ def _manifest(data: bytes, vocabularies: tuple[Vocabulary, ...]) -> Iterator[Pro
     if not features:
         message = "the manifest holds no PerfFeature with a feature in it; expected spec.feature"
         yield Problem(Location(1), "bad-manifest", message)
-    lines = text.splitlines()
     for feature in features:
         for problem in understand(feature.value, vocabularies)[1]:
             yield attrs.evolve(problem, location=_moved(problem.location, feature, lines))
@@ -77,8 +77,14 @@ def _moved(location: Location, scalar: Any, lines: Sequence[str]) -> Location:
     """Return the place in the manifest; only a literal block keeps the feature's lines."""
     start = scalar.start_mark.line + 1
     if scalar.style != "|":
-        return Location(start, scalar.start_mark.column + 1)
+        return _within(start, scalar.start_mark.column + 1, lines)
     line = min(start + location.line, len(lines))
     body = lines[start : max(line, scalar.end_mark.line)]
     indent = min((len(each) - len(each.lstrip(" ")) for each in body if each.strip()), default=0)
-    return Location(line, min(location.column + indent, len(lines[line - 1]) + 1))
+    return _within(line, location.column + indent, lines)
+
+
+def _within(line: int, column: int, lines: Sequence[str]) -> Location:
+    """Return a place that exists: YAML has more line ends than editors, and errors may lie past the last line."""
+    line = min(line, len(lines))
+    return Location(line, min(column, len(lines[line - 1]) + 1))

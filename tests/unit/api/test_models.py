@@ -3,7 +3,7 @@
 import datetime as dt
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -90,6 +90,7 @@ def test_the_worst_verdict_wins(verdicts: tuple[Verdict, ...], expected: Verdict
     assert worst(verdicts) is expected
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(list(Verdict)), max_size=6), st.sampled_from(list(Verdict)))
 def test_a_worse_verdict_never_makes_things_better(verdicts: list[Verdict], more: Verdict) -> None:
     order = [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.ERROR, Verdict.FAIL]

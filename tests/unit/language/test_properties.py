@@ -31,11 +31,13 @@ def answers(text: str, name: str = "x.feature") -> None:
     assert list(found) == sorted(found, key=lambda each: each.location)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=500))
 def test_any_text(text: str) -> None:
     answers(text)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(WORDS) | st.text(max_size=20), max_size=30))
 def test_any_pile_of_gherkin(lines: list[str]) -> None:
     answers("\n".join(lines))
@@ -49,11 +51,13 @@ def test_any_damaged_feature(feature: str, data: st.DataObject) -> None:
     answers(feature[:at] + data.draw(st.text(max_size=8)) + feature[until:])
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300), st.sampled_from(["x.yaml", "x.json"]))
 def test_any_manifest(text: str, name: str) -> None:
     answers(text, name)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(COMPARATORS)), st.floats(0.001, 1000), st.sampled_from(["ms", " seconds", " µs"]))
 def test_every_comparator_works_with_a_subject_of_its_kind(comparator: str, value: float, unit: str) -> None:
     comparison = COMPARATORS[comparator]

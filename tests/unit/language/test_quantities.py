@@ -1,7 +1,7 @@
 """Quantities: what people write, what it is worth, and what is said where it is nothing."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfrun.language.model import Quantity
@@ -86,6 +86,7 @@ def test_a_ratio_may_be_stated_in_three_ways_and_a_percentage_in_one() -> None:
     assert [fits(parse(text), "percent") for text in ("0.5", "0.5x", "50%")] == [False, False, True]
 
 
+@settings(deadline=None)
 @given(st.floats(min_value=1e-9, max_value=1e12), st.sampled_from(sorted(unit for unit in USUAL if unit[:1].isalpha())))
 def test_what_is_shown_is_read_back(value: float, unit: str) -> None:
     quantity = Quantity(float(f"{value:.12g}"), canonical(unit))
@@ -93,6 +94,7 @@ def test_what_is_shown_is_read_back(value: float, unit: str) -> None:
     assert again == quantity
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(USUAL)), st.sampled_from(sorted(USUAL)), st.floats(min_value=1e-3, max_value=1e9))
 def test_there_and_back_is_the_same(first: str, second: str, value: float) -> None:
     quantity = Quantity(value, canonical(first))
@@ -101,6 +103,7 @@ def test_there_and_back_is_the_same(first: str, second: str, value: float) -> No
         assert convert(there, first) == pytest.approx(value, rel=1e-9)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_a_quantity_or_a_sentence(text: str) -> None:
     try:
