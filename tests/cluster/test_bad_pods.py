@@ -24,15 +24,18 @@ FEATURE = """Feature: Tiny
 PYTHON = [sys.executable, "-c"]
 CASES = {
     "image-not-there": (
-        {"image": "registry.invalid/nothing:1", "startTimeout": "8s", "attempts": 1},
-        "Inconclusive", "ImagePullFailed", "registry.invalid/nothing:1",
+        {"image": "127.0.0.1:1/nothing:1", "startTimeout": "8s", "attempts": 1},
+        "Inconclusive", "ImagePullFailed", "127.0.0.1:1/nothing:1",
     ),
     "never-fits": (
         {"resources": {"requests": {"cpu": "1000"}}, "startTimeout": "6s", "attempts": 1},
         "Inconclusive", "Unschedulable", "Insufficient cpu",
     ),
     "refused": (
-        {"resources": {"requests": {"memory": "8Gi"}, "limits": {"memory": "1Gi"}}, "startTimeout": "8s", "attempts": 1},
+        {
+            "resources": {"requests": {"memory": "8Gi"}, "limits": {"memory": "1Gi"}},
+            "startTimeout": "8s", "attempts": 1,
+        },
         "Inconclusive", "PodNotStarted", "limit",
     ),
     "out-of-memory": (

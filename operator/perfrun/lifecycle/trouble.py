@@ -93,7 +93,7 @@ def _never_started(pod: PodView, stage: Stage, since: dt.datetime, now: dt.datet
     waited = (now - since).total_seconds()
     if pod.waiting not in _HOPELESS and waited < stage.start_timeout:
         return None
-    what = pod.message.strip() or pod.waiting or "its container did not start"
+    what = pod.message.strip() or pod.waiting or "its container was not begun; the pod's events may tell more"
     if pod.waiting in _IMAGE:
         return Trouble(
             "ImagePullFailed", f"the image of pod {pod.name} cannot be pulled: {what}; correct the target's pods.image"
