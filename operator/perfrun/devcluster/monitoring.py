@@ -60,7 +60,13 @@ def prometheus(layout: Layout, kubeconfig: Path) -> dict[str, Any]:
                 "kubernetes_sd_configs": discover("node"),
                 "relabel_configs": [node],
             },
-            {"job_name": "pods", "kubernetes_sd_configs": discover("pod"), "relabel_configs": _pod_relabelling()},
+            {
+                "job_name": "pods",
+                # Small programs serve plain text without saying so.
+                "fallback_scrape_protocol": "PrometheusText0.0.4",
+                "kubernetes_sd_configs": discover("pod"),
+                "relabel_configs": _pod_relabelling(),
+            },
         ],
     }
 
