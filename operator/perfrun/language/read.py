@@ -80,8 +80,10 @@ def _summed(bounds: Iterable[Bound]) -> tuple[Problem, ...]:
     first: dict[tuple[Location, str], tuple[Bound, list[Problem]]] = {}
     others: dict[tuple[Location, str], int] = {}
     for bound in bounds:
-        for key in dict.fromkeys((each.location, each.rule) for each in bound.problems):
-            same = [each for each in bound.problems if (each.location, each.rule) == key]
+        grouped: dict[tuple[Location, str], list[Problem]] = {}
+        for problem in bound.problems:
+            grouped.setdefault((problem.location, problem.rule), []).append(problem)
+        for key, same in grouped.items():
             if first.setdefault(key, (bound, same))[0] is not bound:
                 others[key] = others.get(key, 0) + 1
     return tuple(
