@@ -1,19 +1,13 @@
 """The order in which a cluster comes up: as much at once as possible, each part waiting only for what it needs."""
 
-import contextlib
 import importlib.util
 import json
-import secrets
-import socket
-import struct
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from http import HTTPStatus
 from pathlib import Path
 
 import attrs
@@ -23,6 +17,7 @@ from perfrun.devcluster.api import ApiClient, node_ready
 from perfrun.devcluster.errors import DevClusterError
 from perfrun.devcluster.layout import CLUSTER_DOMAIN, CONTROL_PLANE, RUN, Layout
 from perfrun.devcluster.packages import BUSYBOX
+from perfrun.devcluster.probes import accepts, answers, resolves
 from perfrun.devcluster.processes import Programs
 from perfrun.devcluster.state import Events
 
@@ -111,7 +106,7 @@ class BringUp:
         configuration = layout.node_root(number) / "containerd.toml"
         self._programs.start(f"containerd-{name}", name, "containerd", "--config", str(configuration))
         socket_path = layout.containerd_socket(number)
-        self._wait(f"containerd of {name}", lambda: _accepts(socket_path))
+        self._wait(f"containerd of {name}", lambda: accepts(socket_path))
         command = images.import_command(ctr, socket_path, str(archive))
         subprocess.run(command, check=True, capture_output=True, text=True)
 
@@ -200,33 +195,3 @@ def outermost(paths: list[Path]) -> list[Path]:
     """The paths that lie within no other of them: a second mount inside the first would find no place to stand on."""
     unique = sorted(set(paths))
     return [path for path in unique if not any(path != other and path.is_relative_to(other) for other in unique)]
-
-
-def _accepts(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as connection:
-        return connection.connect_ex(str(path)) == 0
-
-
-def answers(url: str) -> bool:
-    """Whether the URL answers with success."""
-    # Only ever an address of the cluster, by http; other schemes are not passed in.
-    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310
-        return bool(answer.status == HTTPStatus.OK)
-    return False
-
-
-def resolves(server: str, name: str) -> bool:
-    """Whether the DNS server has an address for the name (RFC 1035, one question of type A over UDP)."""
-    identifier = secrets.randbits(16)
-    question = (
-        b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0" + struct.pack("!HH", 1, 1)
-    )
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
-        connection.settimeout(0.5)
-        try:
-            connection.sendto(struct.pack("!6H", identifier, 0x0100, 1, 0, 0, 0) + question, (server, 53))
-            answer = connection.recv(512)
-        except OSError:
-            return False
-    found, flags, _, answers_count = struct.unpack("!4H", answer[:8])
-    return bool(found == identifier and flags & 0x000F == 0 and answers_count > 0)

@@ -14,10 +14,11 @@ from typing import Any
 import attrs
 
 from perfrun.devcluster import images, network, packages, state, supervisor, teardown, tools
-from perfrun.devcluster.api import ApiClient, node_ready
-from perfrun.devcluster.bringup import Order, answers
+from perfrun.devcluster.bringup import Order
 from perfrun.devcluster.errors import DevClusterError
+from perfrun.devcluster.health import ClusterHealth, look
 from perfrun.devcluster.layout import DEFAULT_NAME, RUN, Layout, checked_name, checked_nodes, cluster_root, state_root
+from perfrun.devcluster.processes import last_line
 from perfrun.devcluster.state import ClusterState, ProcessId
 
 Report = Callable[[str], None]
@@ -47,32 +48,6 @@ class ClusterInfo:
         return self.bin_dir / "helm"
 
 
-@attrs.frozen
-class NodeHealth:
-    """One node, as the API server sees it."""
-
-    name: str
-    ready: bool
-    cpu_milli: int
-    memory_bytes: int
-    gpus: int
-
-
-@attrs.frozen
-class ClusterHealth:
-    """Whether a cluster works."""
-
-    running: bool
-    api_ready: bool
-    prometheus_ready: bool
-    nodes: tuple[NodeHealth, ...]
-
-    def healthy(self, expected_nodes: int) -> bool:
-        """Whether everything that `up` waits for is there."""
-        ready = sum(node.ready for node in self.nodes)
-        return self.running and self.api_ready and self.prometheus_ready and ready == expected_nodes == len(self.nodes)
-
-
 def up(
     name: str = DEFAULT_NAME,
     nodes: int = 3,
@@ -95,7 +70,7 @@ def up(
     with state.locked(root, name):
         found = state.load(root, name)
         if found is not None and found.running:
-            return _reuse(found, nodes, gpus, bin_dir, report)
+            return _reuse(found, nodes, gpus, report)
         if cluster_root(root, name).exists():
             report(f"clearing what an earlier cluster {name!r} left")
             teardown.clear(root, name)
@@ -111,7 +86,7 @@ def _check_gpus(layout: Layout, gpus: dict[str, int]) -> None:
             )
 
 
-def _reuse(found: ClusterState, nodes: int, gpus: dict[str, int], bin_dir: Path, report: Report) -> ClusterInfo:
+def _reuse(found: ClusterState, nodes: int, gpus: dict[str, int], report: Report) -> ClusterInfo:
     name, has = found.layout.name, found.layout.nodes
     if has != nodes or (gpus and gpus != found.gpu_capacity):
         raise DevClusterError(
@@ -119,16 +94,16 @@ def _reuse(found: ClusterState, nodes: int, gpus: dict[str, int], bin_dir: Path,
             f"run `perfrun dev down --name {name}` first, or choose another --name"
         )
     _follow(found, report=lambda _: None)
-    if not _health(found).healthy(nodes):
+    if not look(found).healthy(nodes):
         report(f"cluster {name!r} runs but is not healthy: waiting for it")
         _wait_until_healthy(found)
     report(f"cluster {name!r} is already up with {nodes} nodes")
-    return _info(found, bin_dir)
+    return _info(found)
 
 
 def _wait_until_healthy(found: ClusterState) -> None:
     deadline = time.monotonic() + 60
-    while not _health(found).healthy(found.layout.nodes):
+    while not look(found).healthy(found.layout.nodes):
         if time.monotonic() > deadline:
             name = found.layout.name
             raise DevClusterError(
@@ -150,7 +125,7 @@ def _start(layout: Layout, bin_dir: Path, gpus: dict[str, int], report: Report) 
         # Files stay, since the logs say why; everything that could disturb the machine goes.
         teardown.end_processes(started)
         raise
-    return _info(started, bin_dir)
+    return _info(started)
 
 
 def _launch(layout: Layout, bin_dir: Path, gpus: dict[str, int]) -> ClusterState:
@@ -166,7 +141,7 @@ def _launch(layout: Layout, bin_dir: Path, gpus: dict[str, int]) -> ClusterState
         holder = ProcessId.of(process.pid)
         if holder is None or process.stdin is None:
             raise DevClusterError(f"the cluster's first process did not start: see {layout.logs / 'supervisor.log'}")
-        started = ClusterState(layout=layout, holder=holder, created=time.time(), gpu_capacity=gpus)
+        started = ClusterState(layout=layout, holder=holder, created=time.time(), gpu_capacity=gpus, bin_dir=bin_dir)
         started.save()
     # Only now may it begin: what it makes can be found again.
     with contextlib.suppress(BrokenPipeError), process.stdin as order:
@@ -186,9 +161,8 @@ def _follow(started: ClusterState, report: Report) -> None:
             if _finished(event, started, report):
                 return
         if not alive:
-            raise DevClusterError(
-                f"cluster {started.layout.name!r} was taken down or killed while it came up: see {started.layout.logs}"
-            )
+            last = last_line(started.layout.logs / "supervisor.log")
+            raise DevClusterError(f"cluster {started.layout.name!r} was taken down or killed while it came up: {last}")
         time.sleep(_FOLLOW_SECONDS)
 
 
@@ -233,7 +207,7 @@ def info(name: str = DEFAULT_NAME) -> ClusterInfo:
     Raises:
         DevClusterError: there is none of that name.
     """
-    return _info(_running(name), tools.ensure())
+    return _info(_running(name))
 
 
 def health(name: str = DEFAULT_NAME) -> ClusterHealth:
@@ -245,7 +219,7 @@ def health(name: str = DEFAULT_NAME) -> ClusterHealth:
     found = state.load(state_root(), checked_name(name))
     if found is None:
         raise _no_cluster(name)
-    return _health(found)
+    return look(found)
 
 
 def _running(name: str) -> ClusterState:
@@ -262,7 +236,7 @@ def _no_cluster(name: str) -> DevClusterError:
     )
 
 
-def _info(found: ClusterState, bin_dir: Path) -> ClusterInfo:
+def _info(found: ClusterState) -> ClusterInfo:
     layout = found.layout
     return ClusterInfo(
         name=layout.name,
@@ -270,35 +244,8 @@ def _info(found: ClusterState, bin_dir: Path) -> ClusterInfo:
         kubeconfig=layout.kubeconfig,
         server=layout.server,
         prometheus_url=layout.prometheus_url,
-        bin_dir=bin_dir,
+        bin_dir=found.bin_dir,
         created=found.created,
-    )
-
-
-def _health(found: ClusterState) -> ClusterHealth:
-    layout = found.layout
-    if not found.running or not layout.kubeconfig.exists():
-        return ClusterHealth(running=found.running, api_ready=False, prometheus_ready=False, nodes=())
-    client = ApiClient.from_kubeconfig(layout.kubeconfig)
-    nodes = sorted((_node(item) for item in client.nodes()), key=lambda node: (len(node.name), node.name))
-    return ClusterHealth(
-        running=True,
-        api_ready=client.ready(),
-        prometheus_ready=answers(f"{layout.prometheus_url}/-/ready"),
-        nodes=tuple(nodes),
-    )
-
-
-def _node(item: dict[str, Any]) -> NodeHealth:
-    allocatable = item.get("status", {}).get("allocatable", {})
-    cpu = allocatable.get("cpu", "0")
-    memory = allocatable.get("memory", "0")
-    return NodeHealth(
-        name=item["metadata"]["name"],
-        ready=node_ready(item),
-        cpu_milli=int(cpu[:-1]) if cpu.endswith("m") else 1000 * int(cpu),
-        memory_bytes=1024 * int(memory[:-2]) if memory.endswith("Ki") else int(memory),
-        gpus=int(allocatable.get("nvidia.com/gpu", "0")),
     )
 
 
@@ -316,7 +263,7 @@ def load_image(archive: Path, name: str = DEFAULT_NAME, report: Report = print) 
             f"{archive}: {error}; expected an OCI or Docker image archive, such as `docker save` writes"
         ) from error
     inside = _enter(found)
-    ctr = tools.binary("ctr")
+    ctr = found.bin_dir / "ctr"
 
     def into(number: int) -> None:
         with archive.open("rb") as content:

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from perfrun.devcluster import cluster
-from perfrun.devcluster.cluster import ClusterHealth, ClusterInfo
+from perfrun.devcluster.cluster import ClusterInfo
 from perfrun.devcluster.errors import DevClusterError
+from perfrun.devcluster.health import ClusterHealth
 from perfrun.devcluster.layout import DEFAULT_NAME
 
 app = typer.Typer(

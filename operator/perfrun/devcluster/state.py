@@ -58,6 +58,7 @@ class ClusterState:
     holder: ProcessId
     created: float
     gpu_capacity: dict[str, int]
+    bin_dir: Path
 
     @property
     def running(self) -> bool:
@@ -73,6 +74,7 @@ class ClusterState:
             "holder": attrs.asdict(self.holder),
             "created": self.created,
             "gpuCapacity": self.gpu_capacity,
+            "binDir": str(self.bin_dir),
         }
         target = self.layout.root / "state.json"
         temporary = target.with_suffix(".tmp")
@@ -91,6 +93,7 @@ def load(root: Path, name: str) -> ClusterState | None:
         holder=ProcessId(**document["holder"]),
         created=document["created"],
         gpu_capacity=document["gpuCapacity"],
+        bin_dir=Path(document["binDir"]),
     )
 
 
