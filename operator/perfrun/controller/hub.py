@@ -80,7 +80,7 @@ class Hub:
         if gone:
             self._references.forget(key)
             self._generations.pop(key, None)
-            self._telemetry.verdict(key, None)
+            self._telemetry.forget(key)
             return
         self._references.note(key, stored.get("spec") or {})
         status = stored.get("status") or {}

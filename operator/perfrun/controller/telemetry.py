@@ -73,8 +73,11 @@ class Telemetry:
         if verdict is not None:
             self._verdicts[feature] = verdict
             self._verdict.labels(feature.namespace, feature.name, verdict).set(1)
-        else:
-            self._first_seen.pop(feature, None)
+
+    def forget(self, feature: Key) -> None:
+        """Forget a feature that went."""
+        self.verdict(feature, None)
+        self._first_seen.pop(feature, None)
 
     def gauge(self, name: str, help_text: str, labels: tuple[str, ...], read: Callable[[], Counted]) -> None:
         """Register a gauge that is read whenever it is asked for; ``read`` gives values by label values."""

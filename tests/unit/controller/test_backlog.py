@@ -77,8 +77,8 @@ class BacklogMachine(RuleBasedStateMachine):
         for key in self.running:
             self.backlog.done(key, None, self.now)
         started = set()
-        while (key := self.backlog.start()) is not None:
-            started.add(key)
+        while (waited := self.backlog.start()) is not None:
+            started.add(waited)
         assert self.owed <= started
 
     def take(self, data: st.DataObject) -> Key:
