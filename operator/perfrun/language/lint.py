@@ -48,7 +48,7 @@ def _manifest(data: bytes, vocabularies: tuple[Vocabulary, ...]) -> Iterator[Pro
         what = getattr(error, "problem", None) or type(error).__name__
         yield Problem(place, "bad-manifest", f"the manifest is not YAML ({what}); expected PerfFeature objects")
         return
-    features = [feature for document in documents for feature in _features(document)]
+    features = [feature for each in documents for feature in map(_feature, _objects(each)) if feature is not None]
     if not features:
         message = "the manifest holds no PerfFeature with a feature in it; expected spec.feature"
         yield Problem(Location(1), "bad-manifest", message)
@@ -57,15 +57,19 @@ def _manifest(data: bytes, vocabularies: tuple[Vocabulary, ...]) -> Iterator[Pro
             yield attrs.evolve(problem, location=_moved(problem.location, feature, lines))
 
 
-def _features(document: Any) -> Iterator[Any]:
-    """Yield the scalar nodes that hold features."""
-    kind = getattr(_member(document, "kind"), "value", "")
-    if kind == "List":
-        for item in getattr(_member(document, "items"), "value", ()):
-            yield from _features(item)
-    feature = _member(_member(document, "spec"), "feature")
-    if kind in _KINDS and isinstance(getattr(feature, "value", None), str):
-        yield feature
+def _objects(document: Any) -> tuple[Any, ...]:
+    """Return the objects of a document; kubectl's lists do not nest."""
+    if getattr(_member(document, "kind"), "value", "") != "List":
+        return (document,)
+    items = _member(document, "items")
+    return tuple(items.value) if getattr(items, "id", "") == "sequence" else ()
+
+
+def _feature(node: Any) -> Any:
+    """Return the scalar node that holds an object's feature, or None where it has none."""
+    kind = str(getattr(_member(node, "kind"), "value", ""))
+    feature = _member(_member(node, "spec"), "feature")
+    return feature if kind in _KINDS and getattr(feature, "id", "") == "scalar" else None
 
 
 def _member(node: Any, name: str) -> Any:

@@ -14,9 +14,9 @@ from typing import Any, Final
 import attrs
 from gherkin.errors import CompositeParserException, NoSuchLanguageException, ParserException
 from gherkin.parser import Parser
-from gherkin.pickles.compiler import Compiler
 
 from perfrun.api.limits import MAX_FEATURE_BYTES
+from perfrun.language.expanding import PLACEHOLDER, ExpansionError, expand
 from perfrun.language.model import Cell, Feature, Location, Problem, Role, Scenario, Step, Table
 from perfrun.language.wording import quoted
 
@@ -24,7 +24,6 @@ STEP_LENGTH: Final = 1024
 """Longest step, characters; it bounds what matching a step may cost."""
 
 _ROLES: Final[Mapping[str, Role]] = {"Context": "context", "Action": "action", "Outcome": "outcome"}
-_PLACEHOLDER = re.compile(r"<([^<>\s][^<>]*)>")
 _EXPECTED = re.compile(r"^\([0-9]+:[0-9]+\): (?:unexpected end of file, )?expected: (.*?)(?:, got '(.*)')?$", re.DOTALL)
 _TOKENS = {
     "#FeatureLine": "'Feature:'", "#RuleLine": "'Rule:'", "#BackgroundLine": "'Background:'",
@@ -52,16 +51,6 @@ class Parsed:
     feature: Feature | None
     problems: tuple[Problem, ...]
     written: Written = Written()
-
-
-class _Literally(Compiler):
-    """The official compiler, but a column's name is text: the original takes ``a+b`` or ``(`` for a pattern."""
-
-    def _interpolate(self, name: Any, variable_cells: Any, value_cells: Any) -> Any:
-        if name is None:
-            return None
-        row = {head["value"]: cell["value"] for head, cell in zip(variable_cells, value_cells, strict=False)}
-        return _PLACEHOLDER.sub(lambda found: row.get(found.group(1), found.group()), name) if row else name
 
 
 def decode(data: bytes | str) -> tuple[str, tuple[Problem, ...]]:
@@ -114,7 +103,10 @@ def _compiled(document: Any) -> Parsed:
         row["id"]: examples["tableHeader"]["cells"]
         for each in index.values() for examples in each.get("examples", ()) for row in examples["tableBody"]
     }  # fmt: skip
-    pickles = _Literally().compile(document | {"uri": ""})
+    try:
+        pickles = expand(document)
+    except ExpansionError as error:
+        return Parsed(None, (Problem(_at(node["location"]), "too-large", str(error)),))
     scenarios = tuple(_scenario(pickle, index, headers, rules) for pickle in pickles)
     steps = [each for each in index.values() if "keywordType" in each]
     feature = Feature(
@@ -192,7 +184,7 @@ def _unfilled(feature: Any) -> Iterator[Problem]:
         known = [{cell["value"] for cell in table["cells"]} for table in tables]
         common = set.intersection(*known) if known else set()
         for text, location, offset in _texts(each):
-            for found in _PLACEHOLDER.finditer(text):
+            for found in PLACEHOLDER.finditer(text):
                 if found.group(1) not in common:
                     place = Location(location.line, location.column + offset + found.start())
                     yield Problem(place, "unknown-placeholder", _no_column(found.group(1), known, "examples" in each))

@@ -173,7 +173,14 @@ def test_features_that_are_no_literal_block_are_placed_at_their_start() -> None:
 
 @pytest.mark.parametrize(
     ("manifest", "said"),
-    [("a: [", "is not YAML"), ("kind: Pod\n", "holds no PerfFeature"), ("", "holds no PerfFeature"), ("\x00", "YAML")],
+    [
+        ("a: [", "is not YAML"),
+        ("&a {kind: List, items: [*a]}", "holds no PerfFeature"),
+        ("kind: [x]", "holds no"),
+        ("kind: Pod\n", "holds no PerfFeature"),
+        ("", "holds no PerfFeature"),
+        ("\x00", "YAML"),
+    ],
 )
 def test_a_manifest_without_a_feature_is_a_problem(manifest: str, said: str) -> None:
     (problem,) = lint(manifest.encode(), "x.yml", VOCABULARIES)

@@ -92,6 +92,29 @@ def test_a_step_that_is_too_long_is_not_matched() -> None:
     assert [rule for _, rule, _ in problems(text)] == ["long-step"]
 
 
+def test_rows_that_multiply_are_counted_before_they_are_made() -> None:
+    table = "".join(f"      | s{number} | 1 | 1 |\n" for number in range(500))
+    rows = "".join(f"      | {number} |\n" for number in range(1000))
+    text = (
+        "Feature: x\n  Background:\n    Given the following model configurations:\n"
+        f"      | model_size | batch_size | sequence_length |\n{table}  Rule: r\n    Scenario Outline: y\n"
+        f"      When sampling <n> tokens\n    Examples:\n      | n |\n{rows}"
+    )
+    ((line, rule, message),) = problems(text)
+    assert (line, rule) == (1, "too-large")
+    assert "expand to 1505000 steps and table cells" in message
+
+
+def test_text_that_multiplies_is_not_made() -> None:
+    text = (
+        f"Feature: x\n  Scenario Outline: y\n    Then {'<a>' * 10_000}\n    Examples:\n      | a |\n"
+        f"      | {'b' * 50_000} |\n"
+    )
+    ((_, rule, message),) = problems(text)
+    assert rule == "too-large"
+    assert "expand to more than 4194304 characters" in message
+
+
 def test_thousands_of_undefined_steps_are_all_said_and_some_get_a_hint() -> None:
     steps = "".join(f"    And a batch sise of {number}\n" for number in range(3000))
     with pytest.raises(FeatureErrors) as raised:
