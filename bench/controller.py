@@ -42,7 +42,10 @@ Row = tuple[str, float, float, float, float]
 
 FEATURE = """Feature: Bench
   Scenario: One
-    Given a model of size "small"
+    Given the following model configurations:
+      | model_size | batch_size | sequence_length |
+      | small      | 1          | 16              |
+    And a model of size "small"
     And a batch size of 1
     When sampling 8 tokens
     Then p99 latency should be below 1000 milliseconds
@@ -203,6 +206,8 @@ async def _latencies(api: Api, process: Process) -> list[Row]:
         await asyncio.sleep(0.5)
         for number in range(RUNS + 1):
             name = f"feature-{number}"
+            # Let the pod before be gone from its node, so that each feature is timed alone.
+            await asyncio.sleep(0.5)
             applied = time.time()
             await api.create(object_path("PerfFeature", NAMESPACE), _feature(name))
             await _first(seen, seen.pods, name)

@@ -16,6 +16,7 @@ import attrs
 
 from perfrun.adapters import reading, writing
 from perfrun.adapters.api import METADATA_ONLY, AlreadyExists, Api, NotFound, Refused
+from perfrun.adapters.events import Recorder
 from perfrun.adapters.podview import image_digests, pod_view
 from perfrun.api import API_VERSION
 from perfrun.api.feature import ConfigMapKeyRef, FeatureStatus
@@ -55,12 +56,17 @@ class KubernetesCluster:
     """
 
     def __init__(
-        self, api: Api, pods: PodSettings, clock: Clock, instance: str = "", wrote: Wrote = lambda _key, _version: None
+        self,
+        api: Api,
+        pods: PodSettings,
+        clock: Clock,
+        events: Recorder,
+        wrote: Wrote = lambda _key, _version: None,
     ) -> None:
         self._api = api
         self._pods = pods
         self._clock = clock
-        self._instance = instance
+        self._events = events
         self._wrote = wrote
         self._refusals: dict[tuple[str, str], PodView] = {}
 
@@ -175,16 +181,8 @@ class KubernetesCluster:
         await _or_none(self._api.delete(object_path("PerfRun", namespace, name)))
 
     async def emit(self, about: Run | Feature | Target, event: Emit) -> None:
-        """Record an Event; what was told before becomes a series. Never raises: an Event is a courtesy."""
-        now = self._clock.now()
-        body = writing.event_body(about, event, now, self._instance)
-        path = f"/apis/events.k8s.io/v1/namespaces/{quote(about.meta.namespace)}/events"
-        try:
-            await self._api.create(path, body)
-        except AlreadyExists:
-            await self._repeat(f"{path}/{body['metadata']['name']}")
-        except (Refused, NotFound, Conflict, Unavailable) as error:
-            log.warning("event not recorded", extra={"reason": event.reason, "error": str(error)})
+        """Have an Event recorded; it is on its way when this returns, and the work goes on."""
+        self._events.tell(about, event)
 
     async def run_uids(self, namespaces: tuple[str, ...]) -> set[str]:
         """Return the uid of every run; no namespaces means all of them."""
@@ -239,13 +237,6 @@ class KubernetesCluster:
         if written.resource_version != meta.resource_version:
             self._wrote(Key(writing.kind_of(about), meta.namespace, meta.name), written.resource_version)
         return written
-
-    async def _repeat(self, path: str) -> None:
-        try:
-            stored = await self._api.get(path)
-            await self._api.merge(path, writing.again(stored, self._clock.now()))
-        except (Refused, NotFound, Conflict, Unavailable) as error:
-            log.warning("event not repeated", extra={"path": path, "error": str(error)})
 
 
 def _understood(stored: Mapping[str, Any], owner: str) -> Run | None:

@@ -13,7 +13,7 @@ import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
 import attrs
@@ -24,6 +24,7 @@ from perfrun.adapters.api import Api, NotFound, load_configuration
 from perfrun.adapters.artifacts import FsspecArtifacts
 from perfrun.adapters.clock import SystemClock
 from perfrun.adapters.drive import World, drive
+from perfrun.adapters.events import Recorder
 from perfrun.adapters.kubernetes import KubernetesCluster
 from perfrun.adapters.prometheus import PrometheusMetrics
 from perfrun.adapters.reading import PLURALS, MalformedError
@@ -64,6 +65,7 @@ class Operator:
     queue: WakeQueue
     hub: Hub
     sweeper: Sweeper
+    events: Recorder
     leadership: Leadership
     registry: kopf.OperatorRegistry
     kopf_settings: kopf.OperatorSettings
@@ -85,9 +87,9 @@ async def assemble(settings: Settings) -> Operator:
 
     def wrote(key: Key, version: str) -> None:
         watches.wrote(handlers.path_of(paths, PLURALS[key.kind], key.namespace), version)
-        queue.wake(key)
 
-    cluster = KubernetesCluster(api, settings.pods(), clock, settings.identity, wrote)
+    events = Recorder(api, clock, settings.identity)
+    cluster = KubernetesCluster(api, settings.pods(), clock, events, wrote)
     try:
         artifacts = FsspecArtifacts(settings.artifacts, settings.reached_at)
     except (ValueError, ImportError, OSError) as error:
@@ -110,7 +112,7 @@ async def assemble(settings: Settings) -> Operator:
         telemetry=telemetry, leads=lambda: leadership.leads, namespace_of=hub.namespace_of,
     )  # fmt: skip
     operator = Operator(
-        settings, api, watches, telemetry, queue, hub, sweeper, leadership, registry, kopf_settings, services
+        settings, api, watches, telemetry, queue, hub, sweeper, events, leadership, registry, kopf_settings, services
     )
     _gauges(operator)
     return operator
@@ -149,10 +151,12 @@ async def _run(operator: Operator, stop: asyncio.Event) -> None:
         ),
         name="watching",
     )  # fmt: skip
+    telling = asyncio.create_task(operator.events.run(), name="telling")
     parts = {
         watching,
         asyncio.create_task(_working(operator), name="working"),
         asyncio.create_task(operator.sweeper.run(), name="sweeping"),
+        telling,
         asyncio.create_task(_polling(operator), name="polling"),
     }
     stopping = asyncio.create_task(stop.wait(), name="stopping")
@@ -163,7 +167,8 @@ async def _run(operator: Operator, stop: asyncio.Event) -> None:
     finally:
         stopping.cancel()
         signals.cancel()
-        await _stop(operator, parts - {watching})
+        await _stop(operator, parts - {watching, telling})
+        telling.cancel()
         watching_stops.set()
         await asyncio.wait({watching}, timeout=DRAIN)
         watching.cancel()
@@ -181,6 +186,9 @@ async def _stop(operator: Operator, parts: set[asyncio.Task[None]]) -> None:
     await asyncio.wait(parts)
     await operator.queue.drain(DRAIN)
     await operator.leadership.release()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN):
+            await operator.events.flush()
 
 
 async def _working(operator: Operator) -> None:

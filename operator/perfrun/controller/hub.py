@@ -95,15 +95,18 @@ class Hub:
     def _run(self, key: Key, stored: Mapping[str, Any], *, gone: bool) -> None:
         metadata, spec, status = stored["metadata"], stored.get("spec") or {}, stored.get("status") or {}
         uid, phase = metadata["uid"], str(status.get("phase") or Phase.PENDING.value)
-        feature = spec.get("featureRef")
-        if feature:
+        known = _Known(key.namespace, sys.intern(phase), sys.intern(str(status.get("verdict") or "")))
+        before = self._runs.get(uid)
+        # A feature follows its runs' phases and verdicts; that a run is there now, it knows: it created it.
+        concerned = gone or (known != before and (before is not None or phase != Phase.PENDING.value))
+        if concerned and (feature := spec.get("featureRef")):
             self._wake(Key("PerfFeature", key.namespace, feature))
         if gone:
             self._references.forget(key)
             self._runs.pop(uid, None)
             self._orphaned(uid)
             return
-        self._runs[uid] = _Known(key.namespace, sys.intern(phase), sys.intern(str(status.get("verdict") or "")))
+        self._runs[uid] = known
         if phase in _FINISHED:
             self._references.forget(key)
             # Nothing can happen to a finished run but its deletion, so without a time to live it gets no turn.

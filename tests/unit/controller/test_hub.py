@@ -38,9 +38,15 @@ def test_a_feature_wakes_itself(world: World) -> None:
     assert world.event("PerfFeature", "f", spec={"targetRef": "t"}) == {("PerfFeature", "f")}
 
 
-def test_a_run_wakes_itself_and_its_feature(world: World) -> None:
-    woken = world.event("PerfRun", "r", spec={"targetRef": "t", "featureRef": "f"})
-    assert woken == {("PerfRun", "r"), ("PerfFeature", "f")}
+def test_a_run_wakes_itself_and_its_feature_when_its_phase_changes(world: World) -> None:
+    def event(name: str, phase: str) -> set[tuple[str, str]]:
+        return world.event("PerfRun", name, spec={"featureRef": "f"}, status={"phase": phase})
+
+    assert event("r", "Pending") == {("PerfRun", "r")}
+    assert event("r", "Running") == {("PerfRun", "r"), ("PerfFeature", "f")}
+    assert event("r", "Running") == {("PerfRun", "r")}
+    assert event("r", "Passed") == {("PerfFeature", "f")}
+    assert event("seen late", "Running") == {("PerfRun", "seen late"), ("PerfFeature", "f")}
 
 
 def test_a_target_wakes_whoever_names_it_but_only_when_its_spec_changes(world: World) -> None:
