@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -68,6 +69,8 @@ async def connected(kubeconfig_file: str | None, context: str | None, namespace:
     Raises:
         Stop: there is nothing to connect to, or no such context.
     """
+    if kubeconfig_file is not None and not os.path.isfile(kubeconfig_file):  # noqa: ASYNC240, PTH113 -- before anything runs
+        raise Stop(f"--kubeconfig {kubeconfig_file} is no file; name a kubeconfig")
 
     async def load() -> Configuration:
         if context is None:

@@ -1,0 +1,17 @@
+# The operator: controller and command line, without torch. Build from the repository's root:
+#   docker build --file docker/operator.Dockerfile --tag perfrun.dev/operator:0.1.0 .
+FROM python:3.11-slim AS build
+RUN pip install --no-cache-dir 'uv==0.13.9'
+WORKDIR /src
+COPY pyproject.toml uv.lock README.md LICENSE ./
+COPY operator operator
+COPY kernels kernels
+ENV UV_PROJECT_ENVIRONMENT=/opt/perfrun UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy
+RUN uv sync --locked --no-dev --no-editable
+
+FROM python:3.11-slim
+COPY --from=build /opt/perfrun /opt/perfrun
+ENV PATH=/opt/perfrun/bin:$PATH PYTHONUNBUFFERED=1
+USER 65532:65532
+EXPOSE 8443 8081
+CMD ["perfrun", "operator"]

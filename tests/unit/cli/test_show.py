@@ -1,0 +1,106 @@
+"""One status in four forms: each tells the same verdicts, and none can be broken by what a feature says."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from perfrun.api.run import Phase, RunStatus, ScenarioStatus, StepStatus, TimeWindow
+from perfrun.api.verdicts import Verdict
+from perfrun.cli import show
+
+WINDOW = TimeWindow(start=dt.datetime(2026, 1, 1, tzinfo=dt.UTC), end=dt.datetime(2026, 1, 2, tzinfo=dt.UTC))
+
+
+def step(verdict=Verdict.PASS, text="p99 latency should be below 10 ms", message="p99 latency 4 ms < 10 ms"):
+    measured = {} if verdict is Verdict.INCONCLUSIVE else {"value": 4.0, "lower": 3.5, "upper": 4.5, "samples": 900}
+    return StepStatus(
+        keyword="Then", text=text, verdict=verdict, reason="Because", message=message, unit="ms", limit=10.0,
+        comparator="<", window=WINDOW, facts={"device": "cpu", "parameters": 3}, **measured,
+    )  # fmt: skip
+
+
+def status(*steps, verdict=Verdict.FAIL):
+    given_step = StepStatus(keyword="Given", text="a model", verdict=Verdict.PASS, reason="Set")
+    scenario = ScenarioStatus(name="Fast", line=3, verdict=verdict, message="why", steps=(given_step, *steps))
+    return RunStatus(phase=Phase.FAILED, verdict=verdict, summary="0/1", message="why", scenarios=(scenario,))
+
+
+MIXED = show.Evidence("f", status(step(), step(Verdict.FAIL), step(Verdict.INCONCLUSIVE), step(Verdict.SKIPPED)))
+
+
+def xml(text):
+    return ET.fromstring(text)  # noqa: S314 -- our own output
+
+
+def printed(evidence, form, width=80):
+    console = Console(width=width, record=True, force_terminal=False, highlight=False)
+    with console.capture() as captured:
+        show.render(evidence, form, console)
+    return captured.get()
+
+
+def test_junit_takes_no_doubt_for_a_pass():
+    root = xml(printed(MIXED, show.Format.JUNIT))
+    assert root.attrib == {"name": "f", "tests": "4", "failures": "1", "errors": "1"}
+    outcomes = [[child.tag for child in case] for case in root]
+    assert outcomes == [["system-out"], ["failure"], ["error"], ["skipped"]]
+
+
+def test_junit_of_a_run_that_judged_nothing_is_an_error():
+    evidence = show.Evidence(
+        "f", RunStatus(phase=Phase.ERROR, verdict=Verdict.ERROR, reason="InvalidFeature", message="1:1: no")
+    )
+    root = xml(show.junit(evidence))
+    assert root.attrib["errors"] == "1"
+    assert root[0][0].attrib == {"type": "InvalidFeature", "message": "1:1: no"}
+
+
+def test_junit_keeps_a_scenario_whose_steps_were_left_out():
+    scenario = ScenarioStatus(name="Big", line=3, verdict=Verdict.FAIL, message="p99 too high")
+    root = xml(
+        show.junit(show.Evidence("f", RunStatus(phase=Phase.FAILED, verdict=Verdict.FAIL, scenarios=(scenario,))))
+    )
+    assert root[0].attrib["name"] == "Big"
+    assert root[0][0].tag == "failure"
+
+
+def test_json_is_the_status_as_the_cluster_stores_it():
+    assert json.loads(printed(MIXED, show.Format.JSON)) == {"name": "f", "status": MIXED.status.to_wire()}
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_table_tells_every_promise_and_its_number(width):
+    told = " ".join(printed(MIXED, show.Format.TABLE, width).split())
+    assert "f: Fail 0/1 scenarios passed" in told
+    assert told.count("p99 latency should be below 10 ms") == 4
+    assert "p99 latency 4 ms < 10 ms" in told
+    assert "a model" not in told
+    assert "on device cpu, parameters 3" in told
+
+
+def test_html_is_one_page_that_loads_nothing():
+    page = printed(MIXED, show.Format.HTML)
+    assert page.count("<h2>") == 1
+    for loading in ("<script", "<link", "src=", "@import", "url("):
+        assert loading not in page
+
+
+@given(text=st.text(min_size=1))
+def test_no_text_of_a_feature_breaks_a_form(text):
+    evidence = show.Evidence("f", status(step(Verdict.FAIL, text, text)))
+    assert len(xml(show.junit(evidence))) == 1
+    page = show.html(evidence)
+    assert page.count("<h1>") == 1
+    printed(evidence, show.Format.TABLE)
+
+
+def test_markup_in_a_feature_stays_text():
+    assert "[bold]x" in printed(show.Evidence("f", status(step(text="[bold]x"))), show.Format.TABLE)
+    assert "<b>x" not in show.html(show.Evidence("f", status(step(text="<b>x</b>"))))
