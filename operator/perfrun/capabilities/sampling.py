@@ -33,13 +33,20 @@ from perfrun.measuring.percentiles import samples_needed
 BUILTIN_SIZES: Final = ("small", "medium", "large")
 """Sizes for which the built-in engine has an architecture of its own; others need one in the target."""
 
-_DESIGN_EFFECT: Final = 1.5
-_LOOKS: Final = 3
+STEPS_KEY: Final = "p99_latency"
+"""Key of claims about step times, whatever their percentile."""
+
+_DESIGN_EFFECT: Final = 3
+"""Consecutive step times that are taken to be worth one independent one when looks are planned."""
+
+_LOOKS: Final = (0.25, 1, 2, 4)
+"""Looks, as shares of what an acceptance needs at least; the first can only reject."""
+
+_SKIPPED: Final = 50
 _SAMPLES: Final = 1000
 _MARGIN: Final = 120.0
-_LATENCIES: Final[Mapping[str, str]] = {
-    "p99_latency": "step_seconds", "ttft": "ttft_seconds", "tpot": "tpot_seconds", "e2e": "e2e_seconds",
-}  # fmt: skip
+_FEWEST_TOKENS: Final = 2
+_ROUND_SERIES: Final[Mapping[str, str]] = {"ttft": "ttft_seconds", "tpot": "tpot_seconds", "e2e": "e2e_seconds"}
 _UNITS: Final = {subject.key: subject.unit for subject in VOCABULARY.subjects}
 
 
@@ -65,7 +72,8 @@ class Sampling:
                 "add spec.llm to the PerfTarget (llm: {} uses the built-in engine)"
             )
             raise PlanError(msg)
-        work = _work(scenario, llm)
+        size = str(_only(scenario, "model_size")["size"])
+        work = _work(scenario, size, llm)
         stage = f"s{settings.index + 1}-{NAME}"
         budget = seconds(llm.budget)
         parameters, look_count = _stopping(scenario, work, settings.confidence)
@@ -82,7 +90,7 @@ class Sampling:
             attempts=target.pods.attempts,
         )
         claims = {
-            index: _claim(step.meaning, stage, work, look_count)
+            index: _claim(step.meaning, stage, size, work, look_count)
             for index, step in enumerate(scenario.steps)
             if step.meaning is not None and step.meaning.capability == NAME and step.role == "outcome"
         }
@@ -93,35 +101,40 @@ class Sampling:
         return measure(claim, evidence, confidence)
 
 
-def _claim(meaning: Meaning, stage: str, work: Mapping[str, JSON], look_count: int) -> Claim:
+def _claim(meaning: Meaning, stage: str, size: str, work: Mapping[str, JSON], look_count: int) -> Claim:
     unit = _UNITS[meaning.key]
     limit = quantities.convert(meaning.limit, unit) if meaning.limit is not None else math.nan
-    if meaning.key in _LATENCIES:
+    if meaning.key == STEPS_KEY:
         # Only the step times are looked at early, so only their interval pays for it.
-        paying = look_count if meaning.key == "p99_latency" else 0
         return claim_of(
-            meaning, unit, stage, limit,
-            series=_LATENCIES[meaning.key], quantile=_quantile(meaning), looks=paying,
+            meaning, unit, stage, limit, model_size=size,
+            series="step_seconds", quantile=_quantile(meaning), looks=look_count, streams=_streams(work),
         )  # fmt: skip
-    if meaning.key == "throughput":
-        return claim_of(meaning, unit, stage, limit, batch_size=work["batch_size"])
-    return claim_of(meaning, unit, stage, limit)
+    if meaning.key in _ROUND_SERIES:
+        return claim_of(
+            meaning, unit, stage, limit, model_size=size,
+            series=_ROUND_SERIES[meaning.key], quantile=_quantile(meaning), looks=0, streams=1,
+        )  # fmt: skip
+    return claim_of(meaning, unit, stage, limit, model_size=size, batch_size=work["batch_size"])
 
 
 def _quantile(meaning: Meaning) -> float:
     return float(meaning.values["percentile"])
 
 
-def _work(scenario: Scenario, llm: LLM) -> dict[str, JSON]:
+def _work(scenario: Scenario, size: str, llm: LLM) -> dict[str, JSON]:
     """Return what the program must do, without when it may stop."""
-    size = str(_only(scenario, "model_size")["size"])
+    tokens = int(_only(scenario, "sample_tokens")["count"])
+    if tokens < _FEWEST_TOKENS:
+        msg = f"sampling {tokens} token leaves no decoding step to time; sample at least {_FEWEST_TOKENS} tokens"
+        raise PlanError(msg)
     row = _configuration(scenario, size)
     stated = scenario.meanings("batch_size")
     batch = int(stated[-1].values["value"]) if stated else int(row["batch_size"])
     common: dict[str, JSON] = {
         "engine": llm.engine,
         "batch_size": batch,
-        "num_tokens": int(_only(scenario, "sample_tokens")["count"]),
+        "num_tokens": tokens,
         "sampling": llm.sampling.model_dump(mode="json"),
     }
     length = int(row["sequence_length"])
@@ -183,27 +196,36 @@ def _configuration(scenario: Scenario, size: str) -> Mapping[str, Any]:
 
 def _stopping(scenario: Scenario, work: Mapping[str, JSON], confidence: float) -> tuple[dict[str, JSON], int]:
     """Return the parameters that say when the program may stop, and how many looks it takes at the step times."""
-    tokens = int(work["num_tokens"])
-    streams = int(work["batch_size"]) if work["engine"] == "openai" else 1
-    # Streams of one server are timed each on their own but move together: their steps are worth one stream's.
-    per_round = (tokens - 1) * streams if work["engine"] == "openai" else tokens
-    claim = next((each for each in scenario.meanings("p99_latency") if each.comparator in ("<", "<=")), None)
-    if claim is None or claim.limit is None:
-        return _rounds(_SAMPLES * streams, per_round), 0
-    quantile = _quantile(claim)
-    effect = _DESIGN_EFFECT * streams
-    needed = max(_SAMPLES * streams, math.ceil(samples_needed(quantile, spent(confidence, _LOOKS)) * effect))
-    first = max(1, math.ceil(needed / per_round)) * per_round
-    boundary = looks(quantile, confidence, [first * 2**turn for turn in range(_LOOKS)], effect)
-    parameters = _rounds(boundary[-1].samples, per_round)
-    parameters["looks"] = [_look(each) for each in boundary]
-    parameters["limit_seconds"] = quantities.convert(claim.limit, "s")
-    return parameters, _LOOKS
+    per_round = (int(work["num_tokens"]) - 1) * _streams(work)
+    rounds = _rounds_needed(scenario, work, confidence)
+    claim = next((each for each in scenario.meanings(STEPS_KEY) if each.comparator in ("<", "<=")), None)
+    if rounds or claim is None or claim.limit is None:
+        # Figures of whole rounds come one a round, so stopping on the step times would starve them.
+        samples = max(_SAMPLES * _streams(work), rounds * per_round)
+        return {"min_samples": samples, "max_rounds": math.ceil(samples / per_round)}, 0
+    quantile, effect = _quantile(claim), _DESIGN_EFFECT * _streams(work)
+    needed = samples_needed(quantile, spent(confidence, len(_LOOKS))) * effect
+    boundary = looks(quantile, confidence, [math.ceil(needed * share) for share in _LOOKS], effect)
+    skipped = _SKIPPED * _streams(work)
+    samples = boundary[-1].samples + skipped
+    return {
+        "min_samples": samples,
+        "max_rounds": math.ceil(samples / per_round),
+        "looks": [_look(each) for each in boundary],
+        "looks_skip": skipped,
+        "limit_seconds": quantities.convert(claim.limit, "s"),
+    }, len(_LOOKS)
 
 
-def _rounds(samples: int, per_round: int) -> dict[str, JSON]:
-    rounds = max(1, math.ceil(samples / max(1, per_round)))
-    return {"min_samples": samples, "max_rounds": rounds}
+def _streams(work: Mapping[str, JSON]) -> int:
+    """Return how many series of step times run side by side: those of one server move together, and count as one."""
+    return int(work["batch_size"]) if work["engine"] == "openai" else 1
+
+
+def _rounds_needed(scenario: Scenario, work: Mapping[str, JSON], confidence: float) -> int:
+    """Return the rounds that prove the claims about whole rounds, 0 where there are none."""
+    quantiles = [_quantile(each) for key in _ROUND_SERIES for each in scenario.meanings(key)]
+    return math.ceil(max((samples_needed(each, confidence) for each in quantiles), default=0) / _streams(work))
 
 
 def _look(look: Look) -> dict[str, int]:

@@ -99,10 +99,10 @@ def _latency(claim: Claim, evidence: Evidence, result: Result, confidence: float
     # The pod may have stopped at any of its looks; the interval must hold at whichever it was.
     at_each_look = spent(confidence, int(claim.parameters.get("looks", 0)))
     plain = bounds(steady.values, quantile, at_each_look)
-    worth = effective_for_quantile(steady.values, plain.value, steady.starts)
+    worth = effective_for_quantile(steady.values, plain.value, steady.starts) / int(claim.parameters.get("streams", 1))
     found = bounds(steady.values, quantile, at_each_look, worth)
     factor = quantities.convert(Quantity(1.0, "s"), claim.unit)
-    return _measured(found, factor, evidence, result, warm_up_samples=steady.cut)
+    return _measured(found, factor, claim, evidence, result, warm_up_samples=steady.cut)
 
 
 def _throughput(claim: Claim, evidence: Evidence, result: Result, confidence: float) -> Measured | NotMeasured:
@@ -110,12 +110,12 @@ def _throughput(claim: Claim, evidence: Evidence, result: Result, confidence: fl
     rounds = result.series.get(ROUNDS, Series(unit="1/s", values=[])).values
     if len(rounds) > _FEWEST_ROUNDS:
         # The first round holds the warm-up; rounds are independent of each other by construction.
-        return _measured(mean(rounds[1:], confidence), factor, evidence, result, warm_up_rounds=1)
+        return _measured(mean(rounds[1:], confidence), factor, claim, evidence, result, warm_up_rounds=1)
     steady = _steady(STEPS, evidence, result)
     if isinstance(steady, NotMeasured):
         return steady
     found = rate(float(claim.parameters["batch_size"]), steady.values, confidence, steady.starts)
-    return _measured(found, factor, evidence, result, warm_up_samples=steady.cut)
+    return _measured(found, factor, claim, evidence, result, warm_up_samples=steady.cut)
 
 
 def _memory(claim: Claim, evidence: Evidence, result: Result) -> Measured | NotMeasured:
@@ -128,10 +128,12 @@ def _memory(claim: Claim, evidence: Evidence, result: Result) -> Measured | NotM
     factor = quantities.convert(Quantity(1.0, scalar.unit), claim.unit)
     beside = result.scalars.get("torch_memory_peak")
     extra = {} if beside is None or beside.value is None else {"torch_memory_peak_bytes": beside.value}
-    return _measured(exact, factor, evidence, result, **extra)
+    return _measured(exact, factor, claim, evidence, result, **extra)
 
 
-def _measured(found: Bounds | Interval, factor: float, evidence: Evidence, result: Result, **extra: float) -> Measured:
+def _measured(
+    found: Bounds | Interval, factor: float, claim: Claim, evidence: Evidence, result: Result, **extra: float
+) -> Measured:
     return Measured(
         value=found.value * factor,
         lower=found.lower * factor,
@@ -140,9 +142,15 @@ def _measured(found: Bounds | Interval, factor: float, evidence: Evidence, resul
         effective_samples=found.effective_samples,
         window=window(result),
         source=source(evidence) or Source(kind="Pod", name=""),
-        facts=dict(result.facts) | extra,
+        facts=_facts(claim, result) | extra,
         note=describe(result.facts),
     )
+
+
+def _facts(claim: Claim, result: Result) -> dict[str, JSON]:
+    # The pod knows its own names of sizes; the feature's is the one that people look for.
+    size = claim.parameters.get("model_size")
+    return dict(result.facts) | ({"model_size": str(size)} if size else {})
 
 
 def _nothing(reason: str, message: str, evidence: Evidence, result: Result) -> NotMeasured:

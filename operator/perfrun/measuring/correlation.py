@@ -42,9 +42,12 @@ def effective_samples(values: Sequence[float], starts: Sequence[int] = (0,)) -> 
 def effective_for_quantile(values: Sequence[float], quantile_value: float, starts: Sequence[int] = (0,)) -> float:
     """Return how many independent samples the values are worth for a quantile.
 
-    What matters for a quantile is not how values resemble each other, but how the exceedances of it cluster.
+    What matters for a quantile is not how values resemble each other, but how the exceedances of it cluster; where
+    many values equal it, those that reach it count as well.
     """
-    return effective_samples([float(value > quantile_value) for value in values], starts)
+    above = effective_samples([float(value > quantile_value) for value in values], starts)
+    reaching = effective_samples([float(value >= quantile_value) for value in values], starts)
+    return min(above, reaching)
 
 
 def split(values: Sequence[float], starts: Sequence[int]) -> list[Sequence[float]]:

@@ -23,7 +23,7 @@ _BATCH: Final = 5
 _POINTS: Final = 60
 _FEWEST: Final = 8
 _SIGNIFICANCE: Final = 0.99
-_DRIFT: Final = 0.1
+_DRIFT: Final = 0.25
 _REACH: Final = 5.0
 _TO_DEVIATION: Final = 1.4826
 
