@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from perfrun.controller.backlog import FIRST_BACKOFF, LONGEST_BACKOFF, PATIENCE, Backlog
+from perfrun.controller.backlog import FIRST_BACKOFF, LONGEST_BACKOFF, PATIENCE, SPIN_GUARD, Backlog
 from perfrun.lifecycle.values import Key
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -52,7 +52,7 @@ class BacklogMachine(RuleBasedStateMachine):
         look_at = None if wait is None else self.now + wait * SECOND
         self.backlog.done(key, look_at, self.now)
         if look_at is not None:
-            self.due[key] = look_at
+            self.due[key] = max(look_at, self.now + SPIN_GUARD)
 
     @precondition(lambda self: self.running)
     @rule(data=st.data(), spread=st.floats(0, 0.99))
@@ -64,7 +64,7 @@ class BacklogMachine(RuleBasedStateMachine):
     def pass_time(self, step: int) -> None:
         self.now += step * SECOND
         self.backlog.expire(self.now)
-        for key in [key for key, when in self.due.items() if when <= self.now - SECOND]:
+        for key in [key for key, when in self.due.items() if when <= self.now]:
             self.owed.add(key)
             del self.due[key]
 
@@ -87,7 +87,7 @@ class BacklogMachine(RuleBasedStateMachine):
         return key
 
 
-BacklogMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+BacklogMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 TestBacklog = BacklogMachine.TestCase
 
 
