@@ -18,7 +18,7 @@ HOST_RUNTIME = "perfrun-host"
 MAX_PODS = 110
 # What etcd, API server, Prometheus and the nodes' own programs need is not for pods.
 _MEMORY_FOR_PODS = 0.85
-_EVICTION_BYTES = 100 * 2**20
+EVICTION_BYTES = 100 * 2**20
 
 
 def write_node(layout: Layout, number: int, base_spec: dict[str, Any], host_mounts: list[Path]) -> None:
@@ -132,7 +132,7 @@ def kubelet(layout: Layout, number: int, cpus: int, memory: int) -> dict[str, An
         **({"failCgroupV1": False} if is_v1() else {}),
         "systemReserved": reserved(layout.nodes, cpus, memory),
         "enforceNodeAllocatable": [],
-        "evictionHard": {"memory.available": str(_EVICTION_BYTES)},
+        "evictionHard": {"memory.available": str(EVICTION_BYTES)},
         "maxPods": MAX_PODS,
         "failSwapOn": False,
         "makeIPTablesUtilChains": False,
@@ -154,7 +154,7 @@ def reserved(nodes: int, cpus: int, memory: int) -> dict[str, str]:
     share_bytes = int(memory * _MEMORY_FOR_PODS) // nodes
     return {
         "cpu": f"{1000 * cpus - share_milli}m",
-        "memory": str(max(0, memory - share_bytes - _EVICTION_BYTES)),
+        "memory": str(max(0, memory - share_bytes - EVICTION_BYTES)),
     }
 
 

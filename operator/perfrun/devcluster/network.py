@@ -40,11 +40,6 @@ def link_exists(name: str) -> bool:
     return subprocess.run(["ip", "link", "show", "dev", name], check=False, capture_output=True).returncode == 0
 
 
-def delete_link(name: str) -> None:
-    """Remove a link of the host, if it is there."""
-    subprocess.run(["ip", "link", "delete", "dev", name], check=False, capture_output=True)
-
-
 def create(layout: Layout, executor: Executor) -> None:
     """Make all namespaces, links and routes of the cluster.
 

@@ -75,4 +75,3 @@ def _wait_for_link(link: str) -> None:
     deadline = time.monotonic() + _LINK_SECONDS
     while network.link_exists(link) and time.monotonic() < deadline:
         time.sleep(0.02)
-    network.delete_link(link)
