@@ -82,7 +82,7 @@ async def assemble(settings: Settings) -> Operator:
     clock = SystemClock()
     api = await Api.connect(lambda: load_configuration(settings.kubeconfig))
     paths = handlers.watched_paths(settings.namespaces)
-    watches = Watches(paths.values(), time.monotonic)
+    watches = Watches(paths.values(), time.monotonic, settings.watch_seconds)
     telemetry = Telemetry()
 
     def wrote(key: Key, version: str) -> None:
@@ -102,7 +102,7 @@ async def assemble(settings: Settings) -> Operator:
     hub = Hub(queue.wake, sweeper.orphaned, telemetry)
     leadership = Leadership(api, settings.lease_namespace, settings.lease_name, settings.identity, clock)
     registry, kopf_settings = kopf.OperatorRegistry(), kopf.OperatorSettings()
-    handlers.settle(kopf_settings)
+    handlers.settle(kopf_settings, settings.watch_seconds)
     handlers.register(registry, hub, watches, paths)
     session.register(registry, api, watches)
     access = Access(api)

@@ -14,7 +14,7 @@ import kopf
 from perfrun.adapters.reading import PLURALS
 from perfrun.api import API_VERSION, GROUP, VERSION
 from perfrun.controller.hub import Hub
-from perfrun.controller.watches import WATCH_SECONDS, Watches
+from perfrun.controller.watches import Watches
 from perfrun.lifecycle.values import Kind
 from perfrun.manifests import labels
 
@@ -71,14 +71,14 @@ def register(registry: kopf.OperatorRegistry, hub: Hub, watches: Watches, paths:
     kopf.on.event("", "v1", "pods", labels={labels.RUN: kopf.PRESENT}, id="pods", registry=registry)(pods)
 
 
-def settle(settings: kopf.OperatorSettings) -> None:
-    """Set kopf up to watch and to do nothing else."""
+def settle(settings: kopf.OperatorSettings, watch_seconds: int) -> None:
+    """Set kopf up to watch, in requests of so many seconds each, and to do nothing else."""
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.scanning.disabled = True
-    settings.watching.server_timeout = WATCH_SECONDS
-    settings.watching.client_timeout = WATCH_SECONDS + 10
-    settings.watching.inactivity_timeout = WATCH_SECONDS + 15
+    settings.watching.server_timeout = watch_seconds
+    settings.watching.client_timeout = watch_seconds + 10
+    settings.watching.inactivity_timeout = watch_seconds + 15
     settings.watching.connect_timeout = 10
     settings.watching.label_selectors["", "v1", "pods"] = labels.RUN
     settings.networking.request_timeout = 30

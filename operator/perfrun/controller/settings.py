@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, cast
 
 import attrs
 
+from perfrun.controller.watches import WATCH_SECONDS
 from perfrun.manifests.pods import PodSettings
 
 DEFAULT_COMMAND: Final = ("python", "-m", "perfrun_kernels")
@@ -55,6 +56,7 @@ class Settings:
     log_format: Literal["json", "console"] = "json"
     log_level: str = "info"
     workers: int = 16
+    watch_seconds: int = WATCH_SECONDS
 
     @property
     def reached_at(self) -> str:
@@ -163,14 +165,15 @@ def _port(text: str) -> int:
 _CONVERT: Final[Mapping[str, Any]] = {
     "namespaces": lambda text: tuple(part for each in text.split(",") if (part := each.strip())),
     "command": _words, "pod_resources": _resources, "port": _port, "probe_port": _port,
-    "tls_dir": Path, "log_format": _format, "log_level": _level, "workers": _positive,
+    "tls_dir": Path, "log_format": _format, "log_level": _level, "workers": _positive, "watch_seconds": _positive,
 }  # fmt: skip
 
 _EXPECTED: Final[Mapping[str, str]] = {
     "command": "words as a shell has them, or a JSON list of strings",
     "pod_resources": 'JSON such as {"requests": {"cpu": "1"}, "limits": {"memory": "2Gi"}}',
     "port": "a port, 0 to 65535", "probe_port": "a port, 0 to 65535",
-    "log_format": "json or console", "log_level": "debug, info, warning or error", "workers": "a number, at least 1",
+    "log_format": "json or console", "log_level": "debug, info, warning or error",
+    "workers": "a number, at least 1", "watch_seconds": "a number, at least 1",
 }  # fmt: skip
 
 _HELP: Final[Mapping[str, str]] = {
@@ -192,4 +195,5 @@ _HELP: Final[Mapping[str, str]] = {
     "log_format": "json or console",
     "log_level": "debug, info, warning or error",
     "workers": "objects that are worked on at once",
+    "watch_seconds": "length of one watch request; a watch without a sign of life for 2.5 times as long is dead",
 }

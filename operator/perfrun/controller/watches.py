@@ -1,6 +1,6 @@
 """Whether every watch is alive: the question that a silent operator cannot answer by being silent.
 
-Two signs are asked for. Each watch is begun anew at least every ``WATCH_SECONDS``, so an answered watch request
+Two signs are asked for. Each watch is begun anew at least every ``watch_seconds``, so an answered watch request
 that lies longer back means a connection, a task or a server that died. And what perfrun itself wrote must come back
 through the watch: where it does not, the stream is open and nothing arrives.
 """
@@ -15,6 +15,9 @@ import attrs
 WATCH_SECONDS: Final = 45
 """Length of one watch request; the server ends it, and the next takes up where it ended."""
 
+LONGEST: Final = 2.5
+"""Lengths of a watch request after which one without a sign of life counts as dead."""
+
 
 @attrs.define
 class _Watch:
@@ -28,11 +31,9 @@ class _Watch:
 class Watches:
     """Signs of life of every watch, by path; ``monotonic`` gives seconds."""
 
-    def __init__(
-        self, paths: Iterable[str], monotonic: Callable[[], float], longest: float = 2.5 * WATCH_SECONDS
-    ) -> None:
+    def __init__(self, paths: Iterable[str], monotonic: Callable[[], float], watch_seconds: float) -> None:
         self._monotonic = monotonic
-        self._longest = longest
+        self._longest = LONGEST * watch_seconds
         self._watches = {path: _Watch(opened=monotonic()) for path in paths}
 
     def opened(self, path: str) -> None:

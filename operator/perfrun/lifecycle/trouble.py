@@ -31,7 +31,7 @@ class Trouble:
 
 Rule = Callable[[PodView, Stage, dt.datetime, dt.datetime], Trouble | None]
 
-_HOPELESS = frozenset({"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"})
+_HOPELESS = frozenset({"Refused", "InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"})
 _EVICTIONS = frozenset({"Evicted", "Preempting", "Preempted", "NodeLost", "NodeShutdown", "Shutdown", "Terminated"})
 _IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 
@@ -94,6 +94,9 @@ def _never_started(pod: PodView, stage: Stage, since: dt.datetime, now: dt.datet
     if pod.waiting not in _HOPELESS and waited < stage.start_timeout:
         return None
     what = pod.message.strip() or pod.waiting or "its container was not begun; the pod's events may tell more"
+    if pod.waiting == "Refused":
+        text = f"pod {pod.name} could not be created: {what}; correct the target's pods or the namespace's policy"
+        return Trouble("PodRefused", text)
     if pod.waiting in _IMAGE:
         return Trouble(
             "ImagePullFailed", f"the image of pod {pod.name} cannot be pulled: {what}; correct the target's pods.image"

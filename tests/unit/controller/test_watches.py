@@ -17,7 +17,7 @@ class Time:
 
 def made() -> tuple[Watches, Time]:
     time = Time()
-    return Watches([PATH, "/other"], time, longest=100), time
+    return Watches([PATH, "/other"], time, watch_seconds=40), time
 
 
 def test_a_watch_that_never_began_is_dead_after_a_while() -> None:
