@@ -82,6 +82,7 @@ type conn struct {
 const (
 	mostEvents  = 512
 	mostAtOnce  = 32 // due requests that are sent before arriving answers get their turn
+	mostOpened  = 4  // due requests that are sent in one turn while no connection is idle
 	readSize    = 256 << 10
 	mostPending = 1 << 18
 )
@@ -122,7 +123,9 @@ func (l *loop) run(start time.Time) {
 	l.next, l.more = l.stream.next()
 	for (l.more || l.count > 0) && !l.stop.Load() {
 		now := l.now()
-		for sent := 0; l.more && l.next <= now && sent < mostAtOnce; sent++ {
+		// With no idle connection left, answers are taken first: they may free one, and a hiccup of this machine
+		// must not turn into a thousand connections.
+		for sent := 0; l.more && l.next <= now && sent < mostAtOnce && (l.idleN > 0 || sent < mostOpened); sent++ {
 			l.arrive(now)
 			now = l.now()
 		}
