@@ -7,7 +7,7 @@ the object's status. So it refuses only what is certain; whatever may still come
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import attrs
@@ -19,7 +19,7 @@ from perfrun.api.run import RunSpec
 from perfrun.api.target import TargetSpec
 from perfrun.capabilities.registry import vocabularies
 from perfrun.language.model import Problem
-from perfrun.language.read import FeatureErrors, read_feature
+from perfrun.language.read import FeatureErrors, read_feature, understand
 from perfrun.language.read import sentence as problem_sentence
 from perfrun.lifecycle.check_target import target_problems
 from perfrun.lifecycle.values import Key
@@ -98,16 +98,22 @@ class Admission:
 
 def opinion_of(text: str, target: TargetSpec | None, tags: str) -> Opinion:
     """Return what is wrong with a feature text; without its target, an unknown subject may be a metric to come."""
-    try:
-        read_feature(text, vocabularies(target), tags)
-    except FeatureErrors as errors:
-        maybe = [each for each in errors.problems if target is None and each.rule in _MAYBE_A_METRIC]
-        certain = [each for each in errors.problems if each not in maybe]
-        return Opinion(_sentences(certain), _sentences(maybe))
-    return Opinion()
+    words = vocabularies(target)
+    feature, problems = understand(text, words)
+    if not problems:
+        try:
+            read_feature(text, words, tags)
+        except FeatureErrors as errors:
+            return Opinion(_sentences(errors.problems))
+        return Opinion()
+    scenarios = feature.scenarios if feature is not None and target is None else ()
+    promises = {step.location.line for each in scenarios for step in each.steps if step.role == "outcome"}
+    maybe = [each for each in problems if each.rule in _MAYBE_A_METRIC and each.location.line in promises]
+    certain = [each for each in problems if each not in maybe]
+    return Opinion(_sentences(certain), _sentences(maybe))
 
 
-def _sentences(problems: list[Problem]) -> tuple[str, ...]:
+def _sentences(problems: Iterable[Problem]) -> tuple[str, ...]:
     return tuple(problem_sentence(each) for each in problems)
 
 
