@@ -5,11 +5,15 @@ It installs and applies what a person would, shows what a person would look at, 
 
 from __future__ import annotations
 
+import json
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+import yaml
 from rich.console import Console
 
 from perfrun.adapters.reading import run_of
@@ -72,7 +76,11 @@ def demo(
     tools = Tools(info.helm, info.kubectl, info.kubeconfig)
     tell("installing charts/perfrun with Helm, and waiting until the operator is ready")
     install(tools)
-    features = apply(tools, NAMESPACE)
+    gpu = Path("/dev/nvidiactl").exists()
+    tell(
+        "there is a GPU: its model sizes are used" if gpu else "no GPU: examples/cpu-models.yaml makes the models small"
+    )
+    features = apply(tools, NAMESPACE, () if gpu else (CHECKOUT / "examples" / "cpu-models.yaml",))
     tell(f"applied examples/target.yaml, examples/features-cr.yaml and examples/slo.feature: {len(features)} features")
     tell("waiting for verdicts; the language model is measured for up to a minute at each of three sizes")
     missing = follow(tools, features, timeout, tell)
@@ -88,18 +96,30 @@ def demo(
         raise Stop(f"no verdict within {timeout:.0f} s on {', '.join(missing)}; see kubectl -n {NAMESPACE} describe pf")
 
 
-def apply(tools: Tools, namespace: str) -> tuple[str, ...]:
-    """Apply the example target, the six features and the example of a platform SLO; return the features' names."""
+def apply(tools: Tools, namespace: str, patches: Sequence[Path] = ()) -> tuple[str, ...]:
+    """Apply the example target with patches, the six features and a platform's SLO; return the features' names."""
     make_namespace(tools, namespace)
     examples = CHECKOUT / "examples"
     slo = examples / "slo.feature"
-    tools.kubectl("apply", "--namespace", namespace, "--filename", str(examples / "target.yaml"))
+    target = yaml.safe_load((examples / "target.yaml").read_bytes())
+    for patch in patches:
+        target = merged(target, yaml.safe_load(patch.read_bytes()))
+    tools.kubectl("apply", "--namespace", namespace, "--filename", "-", stdin=json.dumps(target))
     applied = tools.kubectl(
         "apply", "--namespace", namespace, "--output", "name", "--filename", str(examples / "features-cr.yaml")
     )
     manifest = wrap([(slo, slo.read_bytes())], "default")
     applied += tools.kubectl("apply", "--namespace", namespace, "--output", "name", "--filename", "-", stdin=manifest)
     return tuple(line.partition("/")[2] for line in applied.split())
+
+
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest with another laid over it: objects are joined, everything else is replaced."""
+    joined = {
+        name: merged(base[name], value) if isinstance(value, dict) and isinstance(base.get(name), dict) else value
+        for name, value in over.items()
+    }
+    return base | joined
 
 
 def follow(tools: Tools, features: tuple[str, ...], patience: float, tell: Teller) -> tuple[str, ...]:
