@@ -7,6 +7,7 @@ it is stored first, for the status links to it.
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -62,7 +63,8 @@ async def _run(key: Key, world: World) -> dt.datetime | None:
     if run is None:
         return None
     seen = await observe_run(run, world)
-    decision = decide_run(run, seen, world.clock.now())
+    # Judging a long measurement takes a second of arithmetic, in which other keys and probes must not wait.
+    decision = await asyncio.to_thread(decide_run, run, seen, world.clock.now())
     status, events = await _stored(run, decision.status, decision.actions, world)
     if status != run.status:
         run = await world.cluster.save_run(run, status)

@@ -28,6 +28,9 @@ from perfrun_kernels.contract import ContractError, Result
 if TYPE_CHECKING:
     from perfrun.adapters.drive import World
 
+SUSTAINED_STEPS = 4
+"""Steps that ``$window`` spans at each point of a sustained claim."""
+
 
 async def observe_run(run: Run, world: World) -> RunObservation:
     """Return the world as the run sees it now."""
@@ -134,8 +137,9 @@ async def _answers(run: Run, frozen: Frozen, world: World) -> Mapping[str, Query
 async def _answer(stage: Stage, state: StageStatus, server: Prometheus, world: World) -> QueryAnswer:
     end = state.finished_at or world.clock.now()
     window = TimeWindow(start=state.started_at or end, end=end)
-    length = (window.end - window.start).total_seconds()
-    query = with_window(str(stage.parameters["query"]), length, seconds(server.step))
+    step, template = seconds(server.step), str(stage.parameters["query"])
     if stage.parameters.get("sustained"):
-        return await world.metrics.range(server, query, window)
+        # Each point looks back a few steps, as rates need; over the whole window it would average breaches away.
+        return await world.metrics.range(server, with_window(template, SUSTAINED_STEPS * step, step), window)
+    query = with_window(template, (window.end - window.start).total_seconds(), step)
     return await world.metrics.instant(server, query, window)

@@ -124,7 +124,8 @@ class Metric(Model):
     )  # fmt: skip
     query: str = Field(
         min_length=1, max_length=4096,
-        description="PromQL template. $window becomes the window's length; a parameter may stand only inside a "
+        description="PromQL template. $window becomes the window's length (four steps at each point of a claim that "
+        "must 'stay' or 'remain'), $step the resolution; a parameter may stand only inside a "
         "quoted label value.",
     )  # fmt: skip
     unit: str = Field(max_length=40, description="Unit of the query's value, such as s, ms, %, ratio, 1/s or GB.")

@@ -8,6 +8,7 @@ Monte Carlo, 1992), which stops where the estimate has become noise.
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Sequence
 from typing import Final
 
@@ -58,4 +59,4 @@ def split(values: Sequence[float], starts: Sequence[int]) -> list[Sequence[float
 
 def _covariance(rounds: Sequence[Sequence[float]], lag: int, count: int) -> float:
     # Dividing by the full count at every lag keeps the estimate positive semi-definite.
-    return sum(sum(a * b for a, b in zip(part, part[lag:], strict=False)) for part in rounds) / count
+    return sum(sum(map(operator.mul, part, part[lag:])) for part in rounds) / count
