@@ -24,7 +24,7 @@ from perfrun.devcluster import cluster
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-NEED_A_CLUSTER = ("operator",)
+NEED_A_CLUSTER = ("controller",)
 CLUSTER = "perfrun-bench"
 
 Row = tuple[str, float, float, float, float]
@@ -77,7 +77,7 @@ def _apply(info: cluster.ClusterInfo, definition: Path) -> None:
 
 
 def _load(name: str) -> ModuleType:
-    # By path: a module named operator would otherwise be the standard library's.
+    # By path: benchmarks are no package, and their names may be those of others.
     spec = importlib.util.spec_from_file_location(f"bench_{name}", HERE / f"{name}.py")
     if spec is None or spec.loader is None or not (HERE / f"{name}.py").exists():
         raise FileNotFoundError(f"there is no benchmark named {name!r}")

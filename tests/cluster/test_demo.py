@@ -10,7 +10,7 @@ import time
 import pytest
 
 from perfrun.cli.demo import apply
-from perfrun.cli.devinstall import make_namespace
+from perfrun.cli.devinstall import CHECKOUT, make_namespace
 
 pytestmark = pytest.mark.cluster
 
@@ -93,12 +93,14 @@ def test_all_features_get_the_verdicts_that_this_machine_can_give(verdicts, oper
 
 
 def test_a_gate_ends_when_what_it_waits_for_is_deleted(operator_chart):
-    text = "Feature: F\n  Scenario: S\n    When observing for 1 hour\n    Then API server availability should be at least 0%\n"
+    text = (CHECKOUT / "features" / "fault_tolerance.feature").read_text()
     manifest = {
         "apiVersion": "perfrun.dev/v1alpha1", "kind": "PerfFeature", "metadata": {"name": "waits"},
         "spec": {"targetRef": "default", "suspend": True, "feature": text},
     }  # fmt: skip
     make_namespace(operator_chart, NAMESPACE)
+    target = str(CHECKOUT / "examples" / "target.yaml")
+    operator_chart.kubectl("apply", "--namespace", NAMESPACE, "--filename", target)
     operator_chart.kubectl("apply", "--namespace", NAMESPACE, "--filename", "-", stdin=json.dumps(manifest))
     command = [sys.executable, "-m", "perfrun.cli", "gate", "perffeature/waits", "--namespace", NAMESPACE]
     process = subprocess.Popen(
