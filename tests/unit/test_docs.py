@@ -1,0 +1,73 @@
+"""What the documents say is there, is there: links, commands, manifests."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from perfrun.api.target import TargetSpec
+from perfrun.cli.inputs import load_target
+from perfrun.cli.main import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+NAMES = [page.name for page in PAGES]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_link_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert "://" in target or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_command_that_is_named_exists(page):
+    text = page.read_text()
+    for command in re.findall(r"(?:^|[`$] ?|\| )perfrun ([a-z]+)", text, re.MULTILINE):
+        assert command in COMMANDS, command
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for target in re.findall(r"`make ([a-z-]+)`|^make ([a-z-]+)", text, re.MULTILINE):
+        assert set(target) - {""} <= targets
+
+
+def test_make_help_names_every_target_that_people_call():
+    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("demo", "test", "test-full", "setup", "lint", "bench", "down", "clean"):
+        assert re.search(rf"^  make {target} +\w", said, re.MULTILINE), target
+
+
+def test_the_example_in_the_page_on_targets_is_a_target():
+    text = (ROOT / "docs" / "target.md").read_text()
+    for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
+        assert TargetSpec.from_wire(yaml.safe_load(block)).metrics
+
+
+def test_the_examples_are_sound_and_fit_each_other():
+    target = load_target(str(ROOT / "examples" / "target.yaml"))
+    assert {metric.name for metric in target.metrics} >= {"API server availability"}
+    patch = yaml.safe_load((ROOT / "examples" / "cpu-models.yaml").read_text())["spec"]
+    assert TargetSpec.from_wire(target.to_wire() | {"llm": patch["llm"]}).llm is not None
+
+
+def test_the_gherkin_in_the_readme_is_the_example():
+    shown = re.search(r"```gherkin\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert shown is not None
+    example = " ".join((ROOT / "examples" / "slo.feature").read_text().split())
+    assert " ".join(shown.group(1).split()) in example
+
+
+def test_continuous_integration_calls_what_people_call():
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert "make test" in script.read_text()
+
+
+def test_the_licence_is_whole():
+    text = (ROOT / "LICENSE").read_text()
+    assert "Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
