@@ -100,11 +100,34 @@ class Scalar:
 
 
 @dataclass(frozen=True)
+class Histogram:
+    """Counts by value, where single samples would be too many.
+
+    ``data`` is an HdrHistogram in base64 of its compressed V2 encoding. Each recorded integer times ``scale`` is a
+    value in ``unit``. Histograms of several pods are merged; percentiles never are.
+    """
+
+    unit: str
+    scale: float
+    data: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers in rows, such as counts by window of time; each row has one number for each of ``columns``."""
+
+    columns: list[str]
+    rows: list[list[float]]
+
+
+@dataclass(frozen=True)
 class Result:
     """What one benchmark pod measured.
 
     ``started`` and ``finished`` bound the measurement (seconds since the epoch; durations inside come from a
     monotonic clock). ``facts`` describe what was measured and on what: device, dtype, parameter count, versions.
+    ``histograms`` and ``tables`` are left out of the JSON where there are none, so that a reader that is older than
+    they are reads every result that has no use for them.
     """
 
     run: str
@@ -118,11 +141,17 @@ class Result:
     series: dict[str, Series] = field(default_factory=dict)
     scalars: dict[str, Scalar] = field(default_factory=dict)
     facts: dict[str, str | int | float | bool] = field(default_factory=dict)
+    histograms: dict[str, Histogram] = field(default_factory=dict)
+    tables: dict[str, Table] = field(default_factory=dict)
     version: int = VERSION
 
     def to_json(self) -> str:
         """Return the result as one line of JSON; numbers that are not finite are refused with ValueError."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        data = asdict(self)
+        for name in ("histograms", "tables"):
+            if not data[name]:
+                del data[name]
+        return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Result:
@@ -138,8 +167,10 @@ class Result:
         try:
             data["series"] = {name: _series(name, each) for name, each in data.get("series", {}).items()}
             data["scalars"] = {name: Scalar(**each) for name, each in data.get("scalars", {}).items()}
+            data["histograms"] = {name: Histogram(**each) for name, each in data.get("histograms", {}).items()}
+            data["tables"] = {name: _table(name, each) for name, each in data.get("tables", {}).items()}
         except (TypeError, AttributeError) as error:
-            msg = f"the result's series or scalars are malformed: {error}"
+            msg = f"the result's series, scalars, histograms or tables are malformed: {error}"
             raise ContractError(msg) from error
         return cls(**data)
 
@@ -184,3 +215,13 @@ def _series(name: str, data: dict[str, Any]) -> Series:
         msg = f"series {name!r} holds a value that is not a finite number"
         raise ContractError(msg)
     return series
+
+
+def _table(name: str, data: dict[str, Any]) -> Table:
+    table = Table(**data)
+    width = len(table.columns)
+    for row in table.rows:
+        if len(row) != width or not all(isinstance(each, (int, float)) and math.isfinite(each) for each in row):
+            msg = f"table {name!r} has a row that is not {width} finite numbers, one for each column"
+            raise ContractError(msg)
+    return table

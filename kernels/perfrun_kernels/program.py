@@ -15,7 +15,7 @@ import attrs
 from perfrun_kernels.faults import ParametersError
 
 if TYPE_CHECKING:
-    from perfrun_kernels.contract import Scalar, Series
+    from perfrun_kernels.contract import Histogram, Scalar, Series, Table
 
 Fact = str | int | float | bool
 Progress = Callable[[str], None]
@@ -40,11 +40,18 @@ class Measurement:
     series: Mapping[str, Series]
     scalars: Mapping[str, Scalar]
     facts: Mapping[str, Fact]
+    histograms: Mapping[str, Histogram] = attrs.field(factory=dict)
+    tables: Mapping[str, Table] = attrs.field(factory=dict)
 
 
 Program = Callable[[Task], Measurement]
 
-KINDS: Final[Mapping[str, str]] = MappingProxyType({"sampling": "perfrun_kernels.sampling.main"})
+KINDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "load": "perfrun_kernels.load.main",
+        "sampling": "perfrun_kernels.sampling.main",
+    }
+)
 """Module of each kind; it offers ``run``, a Program."""
 
 

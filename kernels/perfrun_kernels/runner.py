@@ -111,6 +111,7 @@ def run(request: Request, order: Order) -> Result:
             run=request.run, stage=request.stage, attempt=request.attempt, outcome="Completed",
             started=measured.started, finished=measured.finished, series=dict(measured.series),
             scalars=dict(measured.scalars), facts=dict(measured.facts),
+            histograms=dict(measured.histograms), tables=dict(measured.tables),
         )  # fmt: skip
         result.to_json()
     except BaseException as error:  # noqa: BLE001 -- the operator must hear of any end
