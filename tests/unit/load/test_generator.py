@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 import subprocess
 import threading
 import time
@@ -216,3 +217,13 @@ def test_the_probe_reports_a_rate_that_was_good(serve):
               "probe_lateness_seconds": 10, "segments": [{"seconds": 1, "rate": 1}]}  # fmt: skip
     report = generator.start(config, lambda line: None, probe=True)
     assert report["rate"] in {step["rate"] for step in report["steps"] if step["good"]}
+
+
+def test_the_generator_passes_its_own_tests():
+    environment = {**os.environ, "GOFLAGS": "", "GOWORK": "off", "CGO_ENABLED": "0"}
+    path = f"{environment['PATH']}:/usr/local/go/bin:/usr/lib/go/bin"
+    command = ["go", "test", "-mod=readonly", "./..."]
+    ended = subprocess.run(
+        command, cwd=generator.SOURCE, env={**environment, "PATH": path}, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
