@@ -99,7 +99,7 @@ class BringUp:
         layout, name = self._layout, self._layout.node_name(number)
         ctr = self._order.bin_dir / "ctr"
         spec = json.loads(subprocess.run([ctr, "oci", "spec"], check=True, capture_output=True, text=True).stdout)
-        layout.node_run(number).mkdir()
+        (layout.node_run(number) / "kubelet").mkdir(parents=True)
         configs.write_node(layout, number, spec, host_mounts())
         proxy = configs.kube_proxy(layout, self._kubeconfigs / "kube-proxy", name)
         (layout.node_root(number) / "kube-proxy.json").write_text(json.dumps(proxy))
@@ -124,6 +124,7 @@ class BringUp:
             f"--root-dir={root / 'kubelet'}",
             f"--cert-dir={root / 'kubelet-certificates'}",
             f"--node-labels=topology.kubernetes.io/zone=zone-{number}",
+            before=mounts.on_node(layout, number),
         )
 
     def _wait_for_api(self) -> ApiClient:

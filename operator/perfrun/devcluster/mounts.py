@@ -20,6 +20,8 @@ _KUBELET_WANTS = {
 # Twenty kubelets, their cAdvisors and containerds: the stock limit of 128 instances stops the last of them.
 _INOTIFY = {"fs/inotify/max_user_instances": 8192, "fs/inotify/max_user_watches": 524288}
 _SYSCTL = Path("/proc/sys")
+PER_NODE = (Path("/run/containerd"), Path("/var/lib/kubelet"))
+"""Where cAdvisor looks for containerd, and where every kubelet puts the socket for device plugins."""
 
 
 def raise_inotify_limits() -> None:
@@ -43,7 +45,21 @@ def create(layout: Layout) -> None:
         directory.mkdir()
     _mount("-t", "tmpfs", "-o", "mode=0755", "perfrun-log", "/var/log")
     _cover_var_lib(layout.root)
+    for directory in PER_NODE:
+        directory.mkdir()
+        _mount("-t", "tmpfs", "perfrun-node", str(directory))
+        # What a node puts here in its own namespace stays there.
+        _mount("--make-private", str(directory))
     _pretend_settings()
+
+
+def on_node(layout: Layout, number: int) -> tuple[str, ...]:
+    """The words before a command that show it its own node's directories at `PER_NODE`, and share all other mounts."""
+    run = layout.node_run(number)
+    script = 'mount --bind "$1" "$2" && mount --bind "$3" "$4" && shift 4 && exec "$@"'
+    sources = (run, run / "kubelet")
+    binds = [str(path) for pair in zip(sources, PER_NODE, strict=True) for path in pair]
+    return ("unshare", "--mount", "--propagation", "unchanged", "--", "sh", "-c", script, "sh", *binds)
 
 
 def _cover_var_lib(root: Path) -> None:

@@ -41,9 +41,9 @@ class Programs:
         self._lock = threading.Lock()
         self._running: dict[str, _Running] = {}
 
-    def start(self, name: str, namespace: str, *command: str) -> None:
-        """Start a program that the tool cache holds."""
-        program = Program(name, namespace, (str(self._bin_dir / command[0]), *command[1:]))
+    def start(self, name: str, namespace: str, *command: str, before: tuple[str, ...] = ()) -> None:
+        """Start a program that the tool cache holds, with other words before its path."""
+        program = Program(name, namespace, (*before, str(self._bin_dir / command[0]), *command[1:]))
         running = _Running(program, self._spawn(program))
         with self._lock:
             self._running[name] = running
