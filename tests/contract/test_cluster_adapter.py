@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import attrs
 import pytest
 from kubernetes.aio.client.configuration import Configuration
@@ -9,13 +12,15 @@ from workbench import STAGE, Bench, start_of
 
 from perfrun.adapters.api import AlreadyExists, Api, NotFound, load_configuration
 from perfrun.adapters.kubernetes import object_path, pods_path
+from perfrun.adapters.reading import MalformedError
 from perfrun.api.feature import ConfigMapKeyRef, FeatureStatus
 from perfrun.api.run import Phase, RunSpec, RunStatus
 from perfrun.api.target import TargetSpec
+from perfrun.controller.sweep import Sweeper
 from perfrun.lifecycle.trouble import trouble
 from perfrun.lifecycle.values import CreateRun, Emit, Key
 from perfrun.manifests import labels
-from perfrun.ports import Conflict, Unavailable
+from perfrun.ports import Conflict, Unavailable, result_path
 
 pytestmark = pytest.mark.contract
 
@@ -163,6 +168,47 @@ async def test_a_config_map_is_read_by_key(bench: Bench) -> None:
 async def test_every_run_is_listed_by_uid_page_by_page(bench: Bench) -> None:
     runs = [await bench.run(f"run-{number}") for number in range(3)]
     assert await bench.cluster.run_uids((bench.namespace,)) == {run.meta.uid for run in runs}
+
+
+async def test_an_object_that_cannot_be_understood_says_so_itself_and_once(bench: Bench) -> None:
+    await bench.feature()
+    path = object_path("PerfFeature", bench.namespace, "feature")
+    sentence = "PerfFeature ns/feature: spec.colour: Extra inputs are not permitted, found 'red'"
+
+    async def declare() -> dict[str, Any]:
+        stored = await bench.api.get(path)
+        error = MalformedError(Key("PerfFeature", bench.namespace, "feature"), stored, sentence)
+        await bench.cluster.declare_malformed(error)
+        return await bench.api.get(path)
+
+    first = await declare()
+    assert first["status"]["message"] == sentence
+    assert {each["type"]: each["status"] for each in first["status"]["conditions"]} == {
+        "Ready": "False",
+        "Stalled": "True",
+    }
+    assert (await declare())["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
+
+
+async def left(bench: Bench, count: int) -> None:
+    """Wait until the evidence of no more than so many runs is left."""
+    while len(await bench.artifacts.children("runs")) > count:  # noqa: ASYNC110 -- files tell nobody when they go
+        await asyncio.sleep(0.02)
+
+
+async def test_evidence_goes_with_its_run(bench: Bench) -> None:
+    kept, gone, deleted = [await bench.run(name) for name in ("kept", "gone", "deleted")]
+    for run in (kept, gone, deleted):
+        await bench.artifacts.put(result_path(run.meta.uid, STAGE.id, 1), b"{}")
+    await bench.cluster.delete_run(bench.namespace, "gone")
+    sweeper = Sweeper(bench.artifacts, bench.cluster, (bench.namespace,))
+    sweeping = asyncio.create_task(sweeper.run())
+    await left(bench, 2)
+    await bench.cluster.delete_run(bench.namespace, "deleted")
+    sweeper.orphaned(deleted.meta.uid)
+    await left(bench, 1)
+    sweeping.cancel()
+    assert await bench.artifacts.children("runs") == (kept.meta.uid,)
 
 
 async def test_answers_of_the_server_are_told_apart(bench: Bench) -> None:

@@ -34,7 +34,7 @@ from perfrun.controller.access import Access
 from perfrun.controller.admission import Admission
 from perfrun.controller.http import Health, Services, probes, public, tls
 from perfrun.controller.hub import Hub
-from perfrun.controller.leadership import Leadership
+from perfrun.controller.leadership import Leadership, LeadershipLostError
 from perfrun.controller.queue import WakeQueue
 from perfrun.controller.results import Results
 from perfrun.controller.settings import Settings, SettingsError
@@ -196,6 +196,11 @@ async def _working(operator: Operator) -> None:
     dispatching = asyncio.create_task(operator.queue.run(), name="dispatching")
     try:
         await operator.leadership.keep()
+    except LeadershipLostError:
+        dispatching.cancel()
+        # Another may begin any moment, so nothing of ours may still be under way.
+        await operator.queue.drain(0)
+        raise
     finally:
         dispatching.cancel()
 

@@ -124,7 +124,7 @@ def _giving(services: Services) -> Callable[[web.Request], Awaitable[web.StreamR
             return _told(404, f"there is no artifact {path}")
         link, content = found
         kind = "application/json" if path.endswith(".json") else "application/octet-stream"
-        headers = {"Digest": link.digest, "X-Content-Type-Options": "nosniff"}
+        headers = {"ETag": f'"{link.digest}"', "X-Content-Type-Options": "nosniff"}
         return web.Response(body=content, content_type=kind, headers=headers)
 
     return give
