@@ -16,6 +16,7 @@ from perfrun.adapters.reading import MalformedError
 from perfrun.api.feature import ConfigMapKeyRef, FeatureStatus
 from perfrun.api.run import Phase, RunSpec, RunStatus
 from perfrun.api.target import TargetSpec
+from perfrun.controller.app import kinds_served
 from perfrun.controller.sweep import Sweeper
 from perfrun.lifecycle.trouble import trouble
 from perfrun.lifecycle.values import CreateRun, Emit, Key
@@ -219,10 +220,16 @@ async def test_answers_of_the_server_are_told_apart(bench: Bench) -> None:
         await bench.api.get(object_path("PerfFeature", bench.namespace, "none"))
 
 
+async def test_our_kinds_are_waited_for_until_they_are_served(bench: Bench) -> None:
+    await kinds_served(bench.api)
+
+
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
     configuration = Configuration()
     configuration.host = "https://127.0.0.1:1"
     lost = Api(configuration, load_configuration)
     with pytest.raises(Unavailable, match="did not answer GET /version"):
         await lost.get("/version")
+    with pytest.raises(Unavailable, match="did not answer GET /apis/perfrun"):
+        await kinds_served(lost, patience=0.1, every=0.01)
     await lost.close()

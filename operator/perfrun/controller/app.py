@@ -132,7 +132,7 @@ async def serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(operator.api.close)
         await stack.enter_async_context(_listening(operator))
-        await _kinds_served(operator.api)
+        await kinds_served(operator.api)
         await _run(operator, stop)
 
 
@@ -261,27 +261,31 @@ async def _reload(settings: Settings, context: object) -> None:
             log.warning("certificates not taken up", extra={"error": str(error)})
 
 
-async def _kinds_served(api: Api, patience: float = CRD_PATIENCE) -> None:
-    """Wait until the cluster serves our kinds; kopf watches only what is there when it starts."""
+async def kinds_served(api: Api, patience: float = CRD_PATIENCE, every: float = 1.0) -> None:
+    """Wait until the cluster serves our kinds, for kopf watches only what is there when it starts.
+
+    An API server that is just away is waited for as well: a process that ends is restarted ever more slowly.
+
+    Raises:
+        Unavailable: the kinds are not served after ``patience`` seconds; the message says what to do.
+    """
     deadline = time.monotonic() + patience
-    wanted = set(PLURALS.values())
-    while True:
-        missing = wanted - await _kinds(api)
-        if not missing:
-            return
+    while problem := await _kinds_missing(api):
         if time.monotonic() > deadline:
-            msg = f"the cluster at {api.server} does not know {', '.join(sorted(missing))}; apply perfrun's CRDs first"
-            raise Unavailable(msg)
-        log.info("waiting for kinds", extra={"missing": sorted(missing)})
-        await asyncio.sleep(1)
+            raise Unavailable(problem)
+        log.info("waiting for the cluster", extra={"problem": problem})
+        await asyncio.sleep(every)
 
 
-async def _kinds(api: Api) -> set[str]:
+async def _kinds_missing(api: Api) -> str:
     try:
         found = await api.get(f"/apis/{API_VERSION}")
     except NotFound:
-        return set()
-    return {each["name"] for each in found["resources"]}
+        found = {"resources": []}
+    except Unavailable as error:
+        return str(error)
+    missing = sorted(set(PLURALS.values()) - {each["name"] for each in found["resources"]})
+    return f"the cluster at {api.server} does not know {', '.join(missing)}; apply perfrun's CRDs" if missing else ""
 
 
 def _work(world: World, cluster: KubernetesCluster) -> Callable[[Key], Awaitable[dt.datetime | None]]:
