@@ -7,20 +7,11 @@ import sys
 import time
 
 import pytest
+import tiny
 from operators import operator
 
 pytestmark = pytest.mark.cluster
 
-FEATURE = """Feature: Tiny
-  Scenario: Sampling
-    Given the following model configurations:
-      | model_size | batch_size | sequence_length |
-      | small      | 2          | 8               |
-    And a model of size "small"
-    And a batch size of 2
-    When sampling 50 tokens
-    Then throughput should exceed 1 token per second
-"""
 PYTHON = [sys.executable, "-c"]
 CASES = {
     "image-not-there": (
@@ -36,7 +27,7 @@ CASES = {
             "resources": {"requests": {"memory": "8Gi"}, "limits": {"memory": "1Gi"}},
             "startTimeout": "8s", "attempts": 1,
         },
-        "Inconclusive", "PodNotStarted", "limit",
+        "Inconclusive", "PodRefused", "limit",
     ),
     "out-of-memory": (
         {
@@ -52,15 +43,8 @@ CASES = {
 
 
 def manifest(name: str, pods: dict, timeout: str) -> dict:
-    size = {"hiddenSize": 32, "intermediateSize": 64, "layers": 1, "heads": 2, "kvHeads": 1, "vocabSize": 128}
-    target = {
-        "apiVersion": "perfrun.dev/v1alpha1", "kind": "PerfTarget", "metadata": {"name": name},
-        "spec": {"llm": {"budget": "20s", "models": {"small": {"config": size}}}, "pods": pods},
-    }  # fmt: skip
-    feature = {
-        "apiVersion": "perfrun.dev/v1alpha1", "kind": "PerfFeature", "metadata": {"name": name},
-        "spec": {"feature": FEATURE, "targetRef": name, "retry": {"limit": 0}, "timeout": timeout},
-    }  # fmt: skip
+    target = tiny.target(name, pods=pods)
+    feature = tiny.feature(name, retry={"limit": 0}, timeout=timeout)
     return {"apiVersion": "v1", "kind": "List", "items": [target, feature]}
 
 

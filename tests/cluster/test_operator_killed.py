@@ -8,25 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+import tiny
 from operators import Operator, Relay
 
 pytestmark = pytest.mark.cluster
-
-FEATURE = """Feature: Tiny
-  Scenario: Sampling
-    Given the following model configurations:
-      | model_size | batch_size | sequence_length |
-      | small      | 2          | 8               |
-    And a model of size "small"
-    And a batch size of 2
-    When sampling 50 tokens
-    Then throughput should exceed 1 token per second
-"""
-TARGET = {
-    "apiVersion": "perfrun.dev/v1alpha1", "kind": "PerfTarget", "metadata": {"name": "tiny"},
-    "spec": {"llm": {"budget": "20s", "models": {"small": {"config": {
-        "hiddenSize": 32, "intermediateSize": 64, "layers": 1, "heads": 2, "kvHeads": 1, "vocabSize": 128}}}}},
-}  # fmt: skip
 
 
 def story(kubeconfig: Path, namespace: str, kubectl, kill_at: int, *, before: bool) -> tuple[dict, list[str]]:
@@ -42,12 +27,8 @@ def story(kubeconfig: Path, namespace: str, kubectl, kill_at: int, *, before: bo
             operator.start()
             try:
                 operator.wait_ready()
-                kubectl("apply", "-n", namespace, "-f", "-", input=json.dumps(TARGET))
-                feature = {
-                    "apiVersion": "perfrun.dev/v1alpha1", "kind": "PerfFeature", "metadata": {"name": "tiny"},
-                    "spec": {"feature": FEATURE, "targetRef": "tiny"},
-                }  # fmt: skip
-                kubectl("apply", "-n", namespace, "-f", "-", input=json.dumps(feature))
+                kubectl("apply", "-n", namespace, "-f", "-", input=json.dumps(tiny.target("tiny")))
+                kubectl("apply", "-n", namespace, "-f", "-", input=json.dumps(tiny.feature("tiny")))
                 return finished(operator, namespace, kubectl), relay.writes
             finally:
                 operator.stop()
