@@ -12,13 +12,12 @@ import datetime as dt
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
 from typing import Final
 
 import attrs
 import kopf
-from aiohttp import web
 
 from perfrun.adapters.api import Api, NotFound, load_configuration
 from perfrun.adapters.artifacts import FsspecArtifacts
@@ -32,9 +31,10 @@ from perfrun.api import API_VERSION
 from perfrun.controller import handlers, session
 from perfrun.controller.access import Access
 from perfrun.controller.admission import Admission
-from perfrun.controller.http import Health, Services, probes, public, tls
+from perfrun.controller.http import Health, Services, probes, public
 from perfrun.controller.hub import Hub
 from perfrun.controller.leadership import Leadership, LeadershipLostError
+from perfrun.controller.listening import listening
 from perfrun.controller.queue import WakeQueue
 from perfrun.controller.results import Results
 from perfrun.controller.settings import Settings, SettingsError
@@ -51,7 +51,7 @@ CONFIG_MAP_POLL: Final = 30.0
 
 CRD_PATIENCE: Final = 60.0
 DRAIN: Final = 5.0
-TLS_RELOAD: Final = 60.0
+"""Seconds that turns under way, news and watches are given to end by themselves."""
 
 
 @attrs.frozen
@@ -131,7 +131,10 @@ async def serve(settings: Settings) -> None:
     stop = asyncio.Event()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(operator.api.close)
-        await stack.enter_async_context(_listening(operator))
+        health = Health(
+            dead=operator.watches.dead, unready=lambda: problems(operator), metrics=operator.telemetry.exposition
+        )
+        await stack.enter_async_context(listening(settings, probes(health), public(operator.services)))
         await kinds_served(operator.api)
         await _run(operator, stop)
 
@@ -216,49 +219,6 @@ async def _signals(started: asyncio.Event, stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-
-
-@asynccontextmanager
-async def _listening(operator: Operator) -> AsyncIterator[None]:
-    """Serve both ports for as long as the context is open."""
-    settings = operator.settings
-    health = Health(
-        dead=operator.watches.dead, unready=lambda: problems(operator), metrics=operator.telemetry.exposition
-    )
-    async with AsyncExitStack() as stack:
-        await _site(stack, probes(health), settings.host, settings.probe_port, None)
-        context = None
-        if settings.tls_dir is not None:
-            try:
-                context = tls(settings.tls_dir)
-            except OSError as error:
-                msg = f"--tls-dir: {settings.tls_dir} gives no certificate ({error}); expected tls.crt and tls.key"
-                raise SettingsError(msg) from error
-            reloading = asyncio.create_task(_reload(settings, context), name="certificates")
-            stack.callback(reloading.cancel)
-        await _site(stack, public(operator.services), settings.host, settings.port, context)
-        yield
-
-
-async def _site(stack: AsyncExitStack, app: web.Application, host: str, port: int, context: object) -> None:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=DRAIN)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    try:
-        await web.TCPSite(runner, host or None, port, ssl_context=context, reuse_address=True).start()  # type: ignore[arg-type]
-    except OSError as error:
-        msg = f"cannot listen on {host or '*'}:{port} ({error.strerror}); choose another port or address"
-        raise SettingsError(msg) from error
-
-
-async def _reload(settings: Settings, context: object) -> None:
-    """Take up renewed certificates; new connections see them."""
-    while settings.tls_dir is not None:
-        await asyncio.sleep(TLS_RELOAD)
-        try:
-            context.load_cert_chain(settings.tls_dir / "tls.crt", settings.tls_dir / "tls.key")  # type: ignore[attr-defined]
-        except OSError as error:
-            log.warning("certificates not taken up", extra={"error": str(error)})
 
 
 async def kinds_served(api: Api, patience: float = CRD_PATIENCE, every: float = 1.0) -> None:
