@@ -1,7 +1,13 @@
-"""The built-in engine: prefill, then decode with real sampling, each step timed on its own."""
+"""The built-in engine: prefill, then decode with real sampling, each step timed on its own.
+
+A round's prefill gives the first token; ``num_tokens`` decode steps then give one token of each sequence each. So a
+sequence is ``num_tokens`` + 1 tokens long, and the time per output token, (e2e - TTFT) / (tokens - 1), divides by
+the number of steps.
+"""
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from typing import TYPE_CHECKING
@@ -62,7 +68,7 @@ class Generator:
         samples.begin()
         stopped, kept, before = False, samples.step, len(samples.step)
         decode_began = time.perf_counter()
-        for _ in range(parameters.num_tokens - 1):
+        for _ in range(parameters.num_tokens):
             timer.start()
             logits = forward.step(tokens)
             tokens = drawer.next(logits)
@@ -83,12 +89,12 @@ class Generator:
                 f"the model's logits are not finite in round {number + 1} with dtype {self._decoder.dtype}: "
                 "use bfloat16 or float32, or check the weights",
             )
-        if steps < parameters.num_tokens - 1:
+        if steps < parameters.num_tokens:
             return True
         samples.rounds += 1
         samples.ttft.append(ttft)
         samples.e2e.append(ended - began)
-        samples.tpot.append((ended - began - ttft) / (parameters.num_tokens - 1))
+        samples.tpot.append((ended - began - ttft) / steps)
         samples.rate.append(parameters.batch_size * steps / (ended - decode_began))
         return watch.round() or stopped
 
@@ -164,6 +170,7 @@ def _facts(decoder: Decoder, parameters: BuiltinParameters) -> dict[str, Fact]:
         "batch_size": parameters.batch_size,
         "sequence_length": parameters.sequence_length,
         "num_tokens": parameters.num_tokens,
+        "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "default"),
         "temperature": sampling.temperature,
         "top_k": sampling.top_k,
         "top_p": sampling.top_p,

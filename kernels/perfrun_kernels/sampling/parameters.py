@@ -125,7 +125,7 @@ def _builtin(arguments: Arguments) -> BuiltinParameters:
         model_seed=model.integer("seed", 0, least=0, most=MAX_SEED),
         batch_size=arguments.integer("batch_size", least=1, most=MAX_BATCH),
         sequence_length=arguments.integer("sequence_length", least=1, most=MAX_TOKENS),
-        num_tokens=arguments.integer("num_tokens", least=2, most=MAX_TOKENS),
+        num_tokens=arguments.integer("num_tokens", least=1, most=MAX_TOKENS),
         sampling=_sampling(arguments.child("sampling")),
         device=arguments.choice("device", "auto", DEVICES),
         threads=arguments.integer("threads", least=1, most=1024) if arguments.has("threads") else None,

@@ -70,7 +70,7 @@ def test_a_round_times_each_step_and_the_round_itself(decoder: Decoder, builtin:
     with torch.inference_mode():
         for number in range(2):
             assert not generator.round(number, samples, never(builtin.stopping))
-    steps = builtin.num_tokens - 1
+    steps = builtin.num_tokens
     assert (len(samples.step), samples.starts, samples.rounds) == (2 * steps, [0, steps], 2)
     assert samples.tokens == 2 * steps * builtin.batch_size
     for number, (ttft, tpot, e2e) in enumerate(zip(samples.ttft, samples.tpot, samples.e2e, strict=True)):
@@ -109,7 +109,7 @@ def test_logits_that_are_not_finite_are_no_measurement(decoder: Decoder, builtin
 def test_a_measurement_states_what_was_measured_and_on_what(builtin: BuiltinParameters) -> None:
     lines: list[str] = []
     measured = engine.measure(builtin, 60.0, lines.append)
-    steps = builtin.num_tokens - 1
+    steps = builtin.num_tokens
     assert {name: len(each.values) for name, each in measured.series.items()} == {
         "step_seconds": 2 * steps, "ttft_seconds": 2, "tpot_seconds": 2, "e2e_seconds": 2,
         "round_tokens_per_second": 2,

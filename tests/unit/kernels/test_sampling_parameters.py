@@ -43,7 +43,7 @@ def test_the_openai_engine_takes_the_sequence_length_for_its_prompt() -> None:
         ({"batch_size": 0}, "parameters.batch_size is 0; expected a whole number of at least 1"),
         ({"batch_size": None}, "parameters.batch_size is None; expected a whole number"),
         ({"batch_size": True}, "parameters.batch_size is True; expected a whole number"),
-        ({"num_tokens": 1}, "parameters.num_tokens is 1; expected a whole number of at least 2"),
+        ({"num_tokens": 0}, "parameters.num_tokens is 0; expected a whole number of at least 1"),
         ({"engine": "vllm"}, "parameters.engine is 'vllm'; expected one of builtin, openai"),
         ({"colour": 1}, "parameters.colour is not known"),
         ({"model": 3}, "parameters.model is 3; expected an object"),
@@ -80,6 +80,7 @@ def test_each_problem_is_named_in_a_sentence(change: dict[str, Any], sentence: s
         ({"url": "host/v1"}, "parameters.url is 'host/v1'; expected the server's base URL"),
         ({"model_name": ""}, "parameters.model_name is None"),
         ({"extensions": "yes"}, "parameters.extensions is 'yes'; expected true or false"),
+        ({"num_tokens": 1}, "parameters.num_tokens is 1; expected a whole number of at least 2"),
         ({"stall_seconds": 0}, "parameters.stall_seconds is 0; expected a number above 0"),
     ],
 )

@@ -16,7 +16,7 @@ WORDS = ["Grüße", "世界", "🙂", ""]
 STREAM = (
     b": keep-alive\n\n"
     + b"".join(chunk(choices=[{"delta": {"content": word}}]) for word in WORDS)
-    + b"event: message\r\nid: 7\r\ndata: {\"choices\": [{\"text\": \"x\", \"finish_reason\": \"length\"}]}\r\n\r\n"
+    + b'event: message\r\nid: 7\r\ndata: {"choices": [{"text": "x", "finish_reason": "length"}]}\r\n\r\n'
     + chunk(choices=[], usage={"completion_tokens": 9, "prompt_tokens": 4})
     + b"data: [DONE]\n\n"
 )  # fmt: skip
@@ -54,9 +54,9 @@ def test_an_error_inside_the_stream_is_told() -> None:
     "block",
     [
         b"data: {broken\n\n", b"data: [1, 2]\n\n", b"data: 3\n\n", b"data: null\n\n", b"<html>oops</html>\n\n",
-        b"data: {\"choices\": [3]}\n\n", b"data: {\"choices\": {\"a\": 1}}\n\n",
-        b"data: {\"choices\": [{\"text\": 5}]}\n\n", b"data: {\"usage\": {\"completion_tokens\": \"many\"}}\n\n",
-        b"data: {\"choices\": [{\"delta\": \"x\"}]}\n\n", b"data: \xff\xfe\n\n",
+        b'data: {"choices": [3]}\n\n', b'data: {"choices": {"a": 1}}\n\n',
+        b'data: {"choices": [{"text": 5}]}\n\n', b'data: {"usage": {"completion_tokens": "many"}}\n\n',
+        b'data: {"choices": [{"delta": "x"}]}\n\n', b"data: \xff\xfe\n\n",
     ],
 )  # fmt: skip
 def test_nonsense_is_refused_and_shown(block: bytes) -> None:
