@@ -1,6 +1,6 @@
 """What ``make bench`` prints: what the project promises about its own speed, measured, as one table.
 
-Every other module here has a ``run()`` that returns rows of name, median, least, most and the promised limit. Those
+Every other module here has a ``run()`` that returns rows of name, median, least, most and the promised limit (0: none). Those
 that need a cluster get a development cluster of this run's own, unless $KUBECONFIG names one.
 """
 
@@ -88,6 +88,8 @@ def _load(name: str) -> ModuleType:
 
 
 def _kept(row: Row) -> str:
+    if not row[4]:
+        return "–"
     return "yes" if row[1] <= row[4] else "no"
 
 
@@ -100,7 +102,8 @@ def _table(rows: list[Row]) -> Table:
     for name in ("median", "min", "max", "promised <", "kept"):
         table.add_column(name, justify="right")
     for row in rows:
-        table.add_row(row[0], *(f"{value:.4g}" for value in row[1:]), _kept(row))
+        promised = f"{row[4]:.4g}" if row[4] else "–"
+        table.add_row(row[0], *(f"{value:.4g}" for value in row[1:4]), promised, _kept(row))
     return table
 
 

@@ -6,13 +6,16 @@ import contextlib
 import fcntl
 import json
 import os
+import socket
 import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from perfrun.cli.devinstall import Tools, install
 from perfrun.devcluster import cluster
@@ -63,10 +66,19 @@ def kubeconfig(request: pytest.FixtureRequest) -> Iterator[Path]:
         else:
             info = stack.enter_context(development_cluster("perfrun-test", NODES, request.config))
             path = info.kubeconfig
+        os.environ["PERFRUN_TEST_HOST"] = own_address(path)
         run = runner(path)
         run("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
         run("wait", "--for=condition=Established", "--timeout=60s", "-f", str(ROOT / "crds"))
         yield path
+
+
+def own_address(kubeconfig: Path) -> str:
+    """The address under which the cluster's pods reach this machine: the one it uses to reach the cluster."""
+    server = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((urlsplit(server).hostname, 1))
+        return str(probe.getsockname()[0])
 
 
 def runner(kubeconfig: Path) -> Callable[..., str]:

@@ -48,7 +48,7 @@ class Operator:
 
     kubeconfig: Path
     state: Path
-    host: str = HOST
+    host: str = attrs.field(factory=lambda: os.environ.get("PERFRUN_TEST_HOST", HOST))
     environment: dict[str, str] = attrs.field(factory=dict)
     port: int = attrs.field(factory=free_port)
     probe_port: int = attrs.field(factory=free_port)
