@@ -1,7 +1,7 @@
 """What ``make bench`` prints: what the project promises about its own speed, measured, as one table.
 
-Every other module here has a ``run()`` that returns rows of name, median, least, most and the promised limit (0: none). Those
-that need a cluster get a development cluster of this run's own, unless $KUBECONFIG names one.
+Every other module here has a ``run()`` that returns rows of name, median, least, most and the promised limit (0: none).
+Those that need a cluster get a development cluster of this run's own, unless $KUBECONFIG names one.
 """
 
 from __future__ import annotations

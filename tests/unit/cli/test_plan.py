@@ -1,0 +1,73 @@
+"""``perfrun plan``: what would run, for all six features, and what it would cost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+FEATURES = sorted((ROOT / "features").glob("*.feature"))
+LLM = str(ROOT / "features" / "llm_sampling_performance.feature")
+SLO = str(ROOT / "examples" / "slo.feature")
+TARGET = str(ROOT / "examples" / "target.yaml")
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda path: path.stem)
+def test_every_feature_has_a_plan_and_says_what_is_not_built(cli, feature):
+    answer = cli("plan", str(feature), "--format", "json")
+    assert answer.code == 0, answer.err
+    document = json.loads(answer.out)
+    for index, scenario in enumerate(document["plan"]["scenarios"]):
+        stages = [stage for stage in document["plan"].get("stages", []) if stage["scenario"] == index]
+        assert bool(stages) != bool(scenario.get("notImplemented")), scenario["name"]
+
+
+def test_the_cost_adds_up(cli):
+    document = json.loads(cli("plan", LLM, "--format", "json").out)
+    cost, stages = document["cost"], document["plan"]["stages"]
+    assert cost["pods"] == len(stages) == 3
+    assert cost["seconds"] == sum(stage["seconds"] for stage in stages)
+    assert cost["seconds_at_most"] > cost["seconds"]
+
+
+def test_tags_select(cli):
+    assert cli("plan", LLM, "--tags", "@sampling and @latency", "--format", "json").code == 0
+    answer = cli("plan", LLM, "--tags", "@nothing")
+    assert answer.code == 3
+    assert "selects no scenario" in answer.err
+
+
+def test_the_table_shows_stages_and_sums(cli):
+    answer = cli("plan", SLO, "--target", TARGET)
+    assert answer.code == 0
+    assert "s1-observe" in answer.out
+    assert "0 pods (0 at most), 0 GPUs at once, 3 queries" in answer.out
+
+
+def test_a_target_that_cannot_serve_the_feature_says_what_it_lacks(cli, tmp_path):
+    bare = tmp_path / "target.yaml"
+    bare.write_text("apiVersion: perfrun.dev/v1alpha1\nkind: PerfTarget\nmetadata: {name: t}\nspec: {}\n")
+    answer = cli("plan", LLM, "--target", str(bare))
+    assert answer.code == 3
+    assert "add spec.llm to the PerfTarget" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("kind: Pod\n", "holds no PerfTarget"),
+        ("a: [", "is not YAML"),
+        ("kind: PerfTarget\nspec: {lmm: {}}\n", "spec.lmm"),
+        ("kind: PerfTarget\nspec: {metrics: [{name: x, unit: parsec, query: up}]}\n", "parsec"),
+        ("kind: PerfTarget\nspec: {metrics: [{name: x, unit: s, query: 'up{a=\"$b\"}'}]}\n", "b"),
+    ],
+)
+def test_a_target_that_is_wrong_is_told_with_its_place(cli, tmp_path, content, sentence):
+    wrong = tmp_path / "target.yaml"
+    wrong.write_text(content)
+    answer = cli("plan", SLO, "--target", str(wrong))
+    assert answer.code == 3
+    assert str(wrong) in answer.err
+    assert sentence in answer.err
