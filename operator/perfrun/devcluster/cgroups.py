@@ -34,14 +34,15 @@ def create(cluster: str, nodes: list[str]) -> None:
     try:
         for hierarchy in hierarchies:
             for node in nodes:
-                _create_one(hierarchy, (cluster, node))
+                create_in(hierarchy, (cluster, node))
     except OSError as error:
         raise DevClusterError(
             f"cgroups cannot be made at {error.filename}: {error.strerror}; is this a container?"
         ) from error
 
 
-def _create_one(hierarchy: Path, names: tuple[str, ...]) -> None:
+def create_in(hierarchy: Path, names: tuple[str, ...]) -> None:
+    """Make one nested group, ready to hold others: with the controllers (v2) or the processors (v1) of its parent."""
     path = hierarchy
     for name in names:
         _delegate(path)

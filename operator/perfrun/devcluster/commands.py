@@ -23,6 +23,7 @@ app = typer.Typer(
     name="dev",
     help="A real many-node Kubernetes on this machine, as root, for development and tests; `down` leaves nothing.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 Name = Annotated[str, typer.Option("--name", help="Clusters of different names live side by side.")]
