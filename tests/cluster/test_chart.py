@@ -216,6 +216,11 @@ def test_a_namespaced_role_is_enough_and_is_all_that_is_given(chart_cluster):
     )
     logs = chart_cluster.kubectl("logs", "--namespace", SYSTEM, f"deployment/{RELEASE}")
     assert "forbidden" not in logs.lower()
+    chart_cluster.helm("uninstall", RELEASE, "--namespace", SYSTEM, "--wait", "--timeout", "180s")
+    assert gone(chart_cluster, SYSTEM) == []
+    assert "perfrun" not in chart_cluster.kubectl(
+        "get", "roles,rolebindings", "--namespace", "inside", "--output", "name"
+    )
 
 
 def test_the_operator_meets_the_restricted_standard(operator_chart):
