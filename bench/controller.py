@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import re
 import socket
@@ -227,7 +228,7 @@ async def _latencies(api: Api, process: Process) -> list[Row]:
 
 def _tail(name: str, values: list[float], limit: float) -> Row:
     ordered = sorted(values)
-    p99 = ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))] * 1000
+    p99 = ordered[math.ceil(0.99 * len(ordered)) - 1] * 1000  # nearest rank
     return (name, p99, ordered[0] * 1000, ordered[-1] * 1000, limit)
 
 
