@@ -22,10 +22,13 @@ from perfrun_kernels import contract
 API_KEY_ENV: Final = "PERFRUN_API_KEY"
 """Environment variable with the key of an OpenAI-compatible server."""
 
+SCRATCH: Final = "/scratch"
+"""Where a pod may write. Not /tmp: a RuntimeClass may show the pod programs that are below the node's /tmp."""
+
 _USER: Final = 65532
 _IDENTITY: Final = "/var/run/perfrun"
 _TOKEN_SECONDS: Final = 600
-_SCRATCH: Final = "1Gi"
+_SCRATCH_SIZE: Final = "1Gi"
 
 
 @attrs.frozen
@@ -122,7 +125,7 @@ def _spec(attempt: Attempt, settings: PodSettings) -> dict[str, Any]:
         },
         "containers": [_container(attempt, settings)],
         "volumes": [
-            {"name": "tmp", "emptyDir": {"sizeLimit": _SCRATCH}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": _SCRATCH_SIZE}},
             {"name": "identity", "projected": {"sources": _identity(settings)}},
         ],
     }  # fmt: skip
@@ -148,7 +151,7 @@ def _container(attempt: Attempt, settings: PodSettings) -> dict[str, Any]:
         },
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 -- the pod's own scratch space
+            {"name": "tmp", "mountPath": SCRATCH},
             {"name": "identity", "mountPath": _IDENTITY, "readOnly": True},
         ],
     }  # fmt: skip
@@ -162,6 +165,7 @@ def _environment(attempt: Attempt, settings: PodSettings) -> list[dict[str, Any]
     )  # fmt: skip
     url = result_url(settings.results_url, attempt.namespace, attempt.run, stage.id, attempt.number)
     plain = {
+        "TMPDIR": SCRATCH,
         contract.REQUEST_ENV: request.to_json(),
         contract.RESULT_URL_ENV: url,
         contract.TOKEN_FILE_ENV: f"{_IDENTITY}/token",
