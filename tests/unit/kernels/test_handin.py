@@ -92,7 +92,7 @@ def test_a_passing_problem_is_tried_again_with_the_same_body(receiver: Receiver,
 
 def test_pauses_double_up_to_five_seconds_until_patience_is_over() -> None:
     time = Time()
-    with pytest.raises(HandInError, match="did not take the result in 10 tries; the last one: .*refused"):
+    with pytest.raises(HandInError, match=r"did not take the result in 10 tries; the last one: .*refused"):
         put(Destination("http://127.0.0.1:1/"), "{}", 30, time.pacing)
     assert time.pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0, 5.0]
 
@@ -108,7 +108,11 @@ def test_the_token_is_read_again_for_each_try(receiver: Receiver, tmp_path: Path
     token = tmp_path / "token"
     token.write_text("first\n")
     receiver.statuses = [503, 201]
-    receiver.on_request = lambda: token.write_text("second\n") and None
+
+    def renew() -> None:
+        token.write_text("second\n")
+
+    receiver.on_request = renew
     put(Destination(receiver.url, token_file=str(token)), "{}", 60, Time().pacing)
     assert receiver.tokens == ["Bearer first", "Bearer second"]
 

@@ -39,9 +39,9 @@ def reference(logits: list[float], options: SamplingOptions) -> tuple[set[int], 
     sure, maybe, before = set(), set(), 0.0
     for token, probability in zip(order, probabilities, strict=True):
         ratio = probability / probabilities[0]
-        if options.top_p == 1 or before < options.top_p - EDGE:
-            if ratio > options.min_p + EDGE or options.min_p == 0:
-                sure.add(token)
+        surely_likely = ratio > options.min_p + EDGE or options.min_p == 0
+        if surely_likely and (options.top_p == 1 or before < options.top_p - EDGE):
+            sure.add(token)
         if (options.top_p == 1 or before < options.top_p + EDGE) and ratio > options.min_p - EDGE:
             maybe.add(token)
         before += float(probability)
