@@ -29,6 +29,7 @@ from perfrun.language.model import Meaning, Scenario
 from perfrun.language.vocabulary import Vocabulary
 from perfrun.measuring.looks import Look, looks, spent
 from perfrun.measuring.percentiles import samples_needed
+from perfrun_kernels.contract import GRACE_SECONDS
 
 BUILTIN_SIZES: Final = ("small", "medium", "large")
 """Sizes for which the built-in engine has an architecture of its own; others need one in the target."""
@@ -44,7 +45,6 @@ _LOOKS: Final = (0.25, 1, 2, 4)
 
 _SKIPPED: Final = 50
 _SAMPLES: Final = 1000
-_MARGIN: Final = 120.0
 _FEWEST_TOKENS: Final = 2
 _ROUND_SERIES: Final[Mapping[str, str]] = {"ttft": "ttft_seconds", "tpot": "tpot_seconds", "e2e": "e2e_seconds"}
 _UNITS: Final = {subject.key: subject.unit for subject in VOCABULARY.subjects}
@@ -86,7 +86,7 @@ class Sampling:
             gpus=target.pods.gpus if llm.engine == "builtin" else 0,
             seconds=budget,
             start_timeout=seconds(target.pods.start_timeout),
-            timeout=budget + _MARGIN,
+            timeout=budget + GRACE_SECONDS,
             attempts=target.pods.attempts,
         )
         claims = {
