@@ -157,7 +157,9 @@ print(os.getuid(), sys.prefix, int(torch.ones(3).sum()), contract.__file__)
     document = pod("torch", [sys.executable, "-c", code], runtimeClassName="perfrun-host")
     container = document["spec"]["containers"][0]
     container["securityContext"] = {**RESTRICTED, "readOnlyRootFilesystem": True}
-    container["volumeMounts"] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108
+    # Not at /tmp, which would hide a checkout below it.
+    container["volumeMounts"] = [{"name": "tmp", "mountPath": "/scratch"}]
+    container["env"] = [{"name": "TMPDIR", "value": "/scratch"}]
     document["spec"]["volumes"] = [{"name": "tmp", "emptyDir": {}}]
     user, prefix, total, contract = finish(kubectl, document).split()
     assert (user, prefix, total) == ("65532", sys.prefix, "3")
