@@ -1,0 +1,56 @@
+"""A decision on a run in the making, and the two things that both going on and ending do to it."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import attrs
+
+from perfrun.api.plan import Stage
+from perfrun.api.run import Frozen, RunStatus, StageStatus
+from perfrun.api.verdicts import Verdict
+from perfrun.judging.scenario import UNREACHED, judge_scenario
+from perfrun.lifecycle.evidence import by_stage, links, record
+from perfrun.lifecycle.values import Action, Run, RunObservation
+
+
+@attrs.frozen
+class Work:
+    """A decision in the making: the status so far, and what goes with it."""
+
+    run: Run
+    seen: RunObservation
+    now: dt.datetime
+    status: RunStatus
+    actions: tuple[Action, ...] = ()
+    looks: tuple[dt.datetime, ...] = ()
+
+    def do(self, status: RunStatus, *actions: Action, look_at: dt.datetime | None = None) -> Work:
+        """Return the work with this status, more actions, and another moment to look again at."""
+        looks = (*self.looks, look_at) if look_at is not None else self.looks
+        return attrs.evolve(self, status=status, actions=(*self.actions, *actions), looks=looks)
+
+
+def stage_of(status: RunStatus, name: str) -> StageStatus:
+    """Return the status of a stage that the plan names."""
+    return next(each for each in status.stages if each.id == name)
+
+
+def judge(work: Work, frozen: Frozen, index: int, mine: list[Stage], unreached: str = UNREACHED) -> Work:
+    """Judge a scenario on what its stages ``mine`` left, and link and keep the evidence.
+
+    ``unreached`` is why steps whose stage is not among them were not reached.
+    """
+    evidence = by_stage(mine, work.status, work.seen)
+    planned = frozen.plan.scenarios[index]
+    policy, confidence = work.run.spec.policy, frozen.plan.confidence
+    judged = judge_scenario(planned, evidence, policy, confidence, unreached)
+    scenarios = (*work.status.scenarios, judged)
+    passed = sum(each.verdict is Verdict.PASS for each in scenarios)
+    status = work.status.replace(
+        scenarios=scenarios,
+        artifacts=(*work.status.artifacts, *links(mine, work.status, work.seen)),
+        summary=f"{passed}/{len(frozen.plan.scenarios)}",
+        message=f"{len(scenarios)} of {len(frozen.plan.scenarios)} scenarios judged",
+    )
+    return work.do(status, *record(index, mine, work.status, work.seen))
