@@ -117,12 +117,13 @@ def test_without_an_address_the_result_is_on_standard_output(tmp_path: Path) -> 
 def confined() -> tuple[str, ...]:
     """Return a prefix that takes the rights, the name and the writable root away; without root there are fewer.
 
-    The right to read is left, since this checkout and its interpreter may lie in another user's home.
+    What may be written is /mnt, for this checkout may lie below /tmp. The right to read is left, since checkout and
+    interpreter may lie in another user's home.
     """
     if os.geteuid() != 0:
         return ()
     script = (
-        "mount --bind / / && mount -o remount,bind,ro / && mount -t tmpfs -o mode=1777 t /tmp && "
+        "mount --bind / / && mount -o remount,bind,ro / && mount -t tmpfs -o mode=1777 t /mnt && "
         "exec setpriv --reuid=64321 --regid=64321 --clear-groups "
         '--inh-caps=-all,+dac_read_search --ambient-caps=-all,+dac_read_search -- sh -ec "$0" "$@"'
     )
@@ -131,7 +132,8 @@ def confined() -> tuple[str, ...]:
 
 
 def test_it_runs_as_nobody_without_a_home_on_a_read_only_root(tmp_path: Path) -> None:
-    process = pod(tmp_path, {"PERFRUN_REQUEST": request(**SMALL)}, confined())
+    prefix = confined()
+    process = pod(tmp_path, {"PERFRUN_REQUEST": request(**SMALL)} | ({"TMPDIR": "/mnt"} if prefix else {}), prefix)
     output, errors = process.communicate(timeout=120)
     assert (process.returncode, result_of(output).outcome) == (0, "Completed"), errors
 
