@@ -9,8 +9,14 @@ COPY kernels kernels
 ENV UV_PROJECT_ENVIRONMENT=/opt/perfrun UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy
 RUN uv sync --locked --no-dev --no-editable --extra kernels
 
+FROM golang:1.26-bookworm AS loadgen
+COPY kernels/loadgen /src
+WORKDIR /src
+RUN CGO_ENABLED=0 go build -mod=readonly -trimpath -buildvcs=false -ldflags '-s -w' -o /perfrun-loadgen .
+
 FROM python:3.11-slim
 COPY --from=build /opt/perfrun /opt/perfrun
+COPY --from=loadgen /perfrun-loadgen /usr/local/bin/perfrun-loadgen
 ENV PATH=/opt/perfrun/bin:$PATH PYTHONUNBUFFERED=1
 USER 65532:65532
 CMD ["python", "-m", "perfrun_kernels"]
