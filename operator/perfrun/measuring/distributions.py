@@ -22,7 +22,7 @@ def most_over(trials: int, chance: float, error: float) -> int:
     """Return the largest m with P(Binomial(trials, chance) ≤ m) ≤ error; -1 where there is none."""
     below, cumulated = _start(trials, chance), 0.0
     while below < trials:
-        cumulated += _mass(trials, chance, below)
+        cumulated += mass(trials, chance, below)
         if cumulated > error:
             return below - 1
         below += 1
@@ -42,7 +42,8 @@ def _start(trials: int, chance: float) -> int:
     return max(0, math.floor(mean - _SPREAD * math.sqrt(mean * (1 - chance)) - _MARGIN))
 
 
-def _mass(trials: int, chance: float, successes: int) -> float:
+def mass(trials: int, chance: float, successes: int) -> float:
+    """Return P(Binomial(trials, chance) = successes), for a chance strictly between 0 and 1."""
     logarithm = (
         math.lgamma(trials + 1)
         - math.lgamma(successes + 1)

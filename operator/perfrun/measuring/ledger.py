@@ -6,12 +6,13 @@ they are held against the request ids that the servers logged, and "none of n" i
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import attrs
+
+from perfrun.measuring.distributions import mass
 
 _ACHIEVED_AT_LEAST: Final = 0.99
 _LATENESS_SHARE: Final = 0.05
@@ -132,14 +133,7 @@ def _at_most(trials: int, chance: float, successes: int) -> float:
 def _at_most_directly(trials: int, chance: float, successes: int) -> float:
     if successes < 0:
         return 0.0
-    logarithm = (
-        math.lgamma(trials + 1)
-        - math.lgamma(successes + 1)
-        - math.lgamma(trials - successes + 1)
-        + successes * math.log(chance)
-        + (trials - successes) * math.log1p(-chance)
-    )
-    term = total = math.exp(logarithm)
+    term = total = mass(trials, chance, successes)
     odds = (1.0 - chance) / chance
     # Downwards from the largest term: each is the one before times j/(n−j+1) · (1−p)/p.
     for at in range(successes, 0, -1):
