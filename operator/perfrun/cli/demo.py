@@ -5,6 +5,8 @@ It installs and applies what a person would, shows what a person would look at, 
 
 from __future__ import annotations
 
+import asyncio
+import datetime as dt
 import json
 import sys
 import time
@@ -16,7 +18,10 @@ import typer
 import yaml
 from rich.console import Console
 
+from perfrun.adapters.prometheus import PrometheusMetrics
 from perfrun.adapters.reading import run_of
+from perfrun.api.run import TimeWindow
+from perfrun.api.target import Prometheus
 from perfrun.cli import show
 from perfrun.cli.devinstall import CHECKOUT, SYSTEM, Tools, install, make_namespace
 from perfrun.cli.stop import Stop
@@ -44,6 +49,8 @@ Everything is still running. To look around:
 To take it down, leaving nothing: make down CLUSTER={cluster}"""
 
 _PATIENCE: Final = 900.0
+_HISTORY: Final = 60.0
+_SEEN: Final = 'count(up{job="kubelet"} == 1)'
 _EVERY: Final = 1.0
 
 app = typer.Typer(add_completion=False)
@@ -76,6 +83,7 @@ def demo(
     tools = Tools(info.helm, info.kubectl, info.kubeconfig)
     tell("installing charts/perfrun with Helm, and waiting until the operator is ready")
     install(tools)
+    wait_for_history(info.prometheus_url)
     gpu = Path("/dev/nvidiactl").exists()
     tell(
         "there is a GPU: its model sizes are used" if gpu else "no GPU: examples/cpu-models.yaml makes the models small"
@@ -94,6 +102,22 @@ def demo(
     )  # fmt: skip
     if missing:
         raise Stop(f"no verdict within {timeout:.0f} s on {', '.join(missing)}; see kubectl -n {NAMESPACE} describe pf")
+
+
+def wait_for_history(url: str) -> None:
+    """Wait until Prometheus has seen every kubelet: a window that begins before has gaps, and gaps are not judged."""
+    server, metrics = Prometheus(url=url), PrometheusMetrics()
+    deadline = time.monotonic() + _HISTORY
+    while True:
+        now = dt.datetime.now(dt.UTC)
+        answer = asyncio.run(metrics.instant(server, _SEEN, TimeWindow(start=now, end=now)))
+        seen = max((value for points in answer.series.values() for _, value in points), default=0)
+        if seen >= NODES:
+            return
+        if time.monotonic() >= deadline:
+            why = answer.error or f"it saw {seen:.0f} of {NODES} kubelets"
+            raise Stop(f"{url} has no complete history after {_HISTORY:.0f} s ({why}); look at {url}/targets")
+        time.sleep(_EVERY)
 
 
 def apply(tools: Tools, namespace: str, patches: Sequence[Path] = ()) -> tuple[str, ...]:
