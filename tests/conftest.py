@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from perfrun.cli.demo import wait_for_history
 from perfrun.cli.devinstall import Tools, install
 from perfrun.devcluster import cluster
 from perfrun.devcluster.cluster import ClusterInfo
@@ -50,7 +51,9 @@ def development_cluster(name: str, nodes: int, config: pytest.Config) -> Iterato
             tell("cleared what an interrupted test run left")
         tell(f"bringing up {nodes} nodes (the first time builds the cluster's programs, which takes minutes)")
         try:
-            yield cluster.up(name, nodes, tell)
+            info = cluster.up(name, nodes, tell)
+            wait_for_history(info.prometheus_url)
+            yield info
         finally:
             cluster.down(name)
             tell("taken down\n")
