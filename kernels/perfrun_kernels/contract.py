@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import MISSING, asdict, dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 VERSION: Final = 1
 """Version of this contract; a result of another version is refused."""
@@ -38,6 +39,28 @@ HANDIN_SECONDS: Final = 60.0
 
 GRACE_SECONDS: Final = 180.0
 """Seconds that a pod needs beyond its budget: imports, building or reading the model, and the hand-in."""
+
+FAULT_ENV: Final = "PERFRUN_FAULT"
+"""Environment variable that holds a fault agent's order as JSON."""
+
+TERMINATION_LOG_ENV: Final = "PERFRUN_TERMINATION_LOG"
+"""Environment variable with the path of the termination message, where it is not Kubernetes' own."""
+
+REPORT_PREFIX: Final = "perfrun-fault: "
+"""What the line begins with that holds a fault agent's report on standard output."""
+
+LATE_SECONDS: Final = 0.25
+"""Seconds after a fault's start at which an agent still begins; one that is armed later refuses."""
+
+LONGEST_FAULT_SECONDS: Final = 3600.0
+"""Seconds that no single fault may last, whatever an order says: the last guard behind all others."""
+
+FaultKind = Literal["isolate", "freeze", "undo"]
+"""isolate: no packet enters or leaves the node. freeze: its kubelet and runtime stand still. undo: only clean up."""
+
+FaultState = Literal["Undone", "Refused", "Clean", "Left"]
+"""Undone: it happened, and was seen to be over. Refused: nothing was done. Clean: nothing is left on the node
+(the answer to undo). Left: something is still there, the message says what, and undo has to be tried again."""
 
 Outcome = Literal["Completed", "Unmeasurable", "Failed"]
 """Completed: measured. Unmeasurable: the world lacks something (no GPU, out of memory). Failed: the run broke."""
@@ -183,6 +206,115 @@ class Result:
         }  # fmt: skip
         text = json.dumps(head, sort_keys=True, separators=(",", ":"))
         return text.encode()[:TERMINATION_LIMIT].decode(errors="ignore")
+
+
+@dataclass(frozen=True)
+class FaultOrder:
+    """What one fault agent is asked to do on its own node.
+
+    ``fault`` is lower-case letters, digits and hyphens, at most 63, and names what the agent leaves on the node while
+    the fault lasts. ``starts_at`` and ``ends_at`` are seconds since the epoch by the node's clock; undo has no use for
+    them.
+    """
+
+    fault: str
+    run: str
+    node: str
+    kind: FaultKind
+    starts_at: float = 0.0
+    ends_at: float = 0.0
+    version: int = VERSION
+
+    def to_json(self) -> str:
+        """Return the order as one line of JSON; numbers that are not finite are refused with ValueError."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> FaultOrder:
+        """Read an order.
+
+        Raises:
+            ContractError: the text is no order of this version, or one that no agent may carry out.
+        """
+        order = cls(**_fields(text, cls, "fault order"))
+        for name in ("fault", "run", "node"):
+            if not isinstance(getattr(order, name), str):
+                msg = f"the fault order's {name} is {getattr(order, name)!r}; expected a string"
+                raise ContractError(msg)
+        if not re.fullmatch("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", order.fault):
+            msg = (
+                f"the fault order's fault is {order.fault!r}; "
+                "expected at most 63 lower-case letters, digits and hyphens, with no hyphen at either end"
+            )
+            raise ContractError(msg)
+        if order.kind not in get_args(FaultKind):
+            msg = f"the fault order's kind is {order.kind!r}; expected one of {', '.join(get_args(FaultKind))}"
+            raise ContractError(msg)
+        for name in ("starts_at", "ends_at"):
+            if not _finite(getattr(order, name)):
+                msg = f"the fault order's {name} is {getattr(order, name)!r}; expected seconds since the epoch"
+                raise ContractError(msg)
+        seconds = order.ends_at - order.starts_at
+        if order.kind != "undo" and not 0 < seconds <= LONGEST_FAULT_SECONDS:
+            msg = (
+                f"the fault order lasts {seconds:g} s from starts_at to ends_at; "
+                f"expected more than 0 and at most {LONGEST_FAULT_SECONDS:g} s"
+            )
+            raise ContractError(msg)
+        return order
+
+
+@dataclass(frozen=True)
+class FaultReport:
+    """What one fault agent did, and what it saw.
+
+    ``injected_at`` and ``undone_at`` are seconds since the epoch by the node's clock, each taken right after the fact;
+    ``reason`` is one CamelCase word and ``message`` a sentence. ``proof`` is a sentence of what was looked at
+    afterwards, and what was seen.
+    """
+
+    fault: str
+    node: str
+    kind: str
+    state: FaultState
+    injected_at: float | None = None
+    undone_at: float | None = None
+    reason: str = ""
+    message: str = ""
+    proof: str = ""
+    version: int = VERSION
+
+    def to_json(self) -> str:
+        """Return the report as one line of JSON that fits into a termination message; long sentences are cut."""
+        room = 1024
+        while True:
+            data = {name: each[:room] if isinstance(each, str) else each for name, each in asdict(self).items()}
+            text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+            if len(text) <= TERMINATION_LIMIT:
+                return text
+            room //= 2
+
+    @classmethod
+    def from_json(cls, text: str) -> FaultReport:
+        """Read a report.
+
+        Raises:
+            ContractError: the text is no report of this version.
+        """
+        report = cls(**_fields(text, cls, "fault report"))
+        if report.state not in get_args(FaultState):
+            msg = f"the fault report's state is {report.state!r}; expected one of {', '.join(get_args(FaultState))}"
+            raise ContractError(msg)
+        for name in ("injected_at", "undone_at"):
+            value = getattr(report, name)
+            if value is not None and not _finite(value):
+                msg = f"the fault report's {name} is {value!r}; expected seconds since the epoch, or nothing"
+                raise ContractError(msg)
+        return report
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _fields(text: str, cls: type[Any], noun: str) -> dict[str, Any]:
