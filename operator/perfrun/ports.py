@@ -11,10 +11,28 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from perfrun.api.feature import ConfigMapKeyRef, FeatureStatus
+from perfrun.api.plan import Stage
 from perfrun.api.run import ArtifactLink, RunStatus, TimeWindow
+from perfrun.api.service import Workload
 from perfrun.api.target import Prometheus, TargetStatus
-from perfrun.capabilities.base import QueryAnswer
-from perfrun.lifecycle.values import CreateRun, Emit, Feature, Key, PodView, Run, StartPod, Target
+from perfrun.capabilities.base import QueryAnswer, ServedIds
+from perfrun.lifecycle.values import (
+    AgentView,
+    Change,
+    CreateRun,
+    Emit,
+    Feature,
+    Key,
+    Missing,
+    NodeView,
+    OtherRun,
+    PodView,
+    Run,
+    StartPod,
+    Target,
+    WorkloadView,
+)
+from perfrun.manifests.external import ExternalState
 
 
 class Conflict(Exception):  # noqa: N818 -- a normal outcome of optimistic concurrency, not an error
@@ -63,6 +81,47 @@ class Cluster(Protocol):
 
     async def stop_pod(self, run: Run, name: str) -> None:
         """Delete the pod, if it is there."""
+
+    async def nodes(self) -> Mapping[str, NodeView]:
+        """Return all nodes by name."""
+
+    async def serving(self, namespace: str, service: str) -> Mapping[str, tuple[str, ...]] | Missing:
+        """Return the names of the pods that are ready behind a Service by node, or why that is not known."""
+
+    async def workload(self, namespace: str, workload: Workload) -> WorkloadView | Missing:
+        """Return a workload's replicas, or why they are not known."""
+
+    async def jobs_of(self, run: Run) -> frozenset[str]:
+        """Return the names of the run's Jobs."""
+
+    async def agents_of(self, run: Run) -> Mapping[str, AgentView]:
+        """Return the run's fault agents by pod name."""
+
+    async def foreign_faults(self, run: Run) -> tuple[str, ...]:
+        """Return the other runs of the cluster (``namespace/name``) that have faults which are not undone."""
+
+    async def external_of(self, run: Run) -> Mapping[str, ExternalState]:
+        """Return the state of every fault of the run that another tool carries out, by fault id."""
+
+    async def protected(self, run: Run, prometheus: str) -> Mapping[str, str]:
+        """Return the nodes of the operator and of the Prometheus at this URL, each with what it carries."""
+
+    async def others(self, run: Run) -> tuple[OtherRun, ...]:
+        """Return the other unfinished runs against the run's target."""
+
+    async def denied(self, run: Run) -> str:
+        """Return a sentence that names the rights which the faults of the run's target need and are not granted."""
+
+    async def served_ids(self, run: Run, stage: Stage, since: dt.datetime) -> ServedIds:
+        """Return the request ids of this stage's load that the pods behind the Service have logged since a moment."""
+
+    async def change(self, run: Run, action: Change) -> None:
+        """Carry out one change of the world for a run; each is idempotent.
+
+        Raises:
+            Conflict: the run itself changed, for a finalizer.
+            Unavailable: the API server did not answer, or refuses it.
+        """
 
     async def create_run(self, feature: Feature, action: CreateRun) -> None:
         """Create the run, unless one of this name is there."""
@@ -115,3 +174,8 @@ def artifact_root(run_uid: str) -> str:
 def result_path(run_uid: str, stage: str, attempt: int) -> str:
     """Return where the result of one attempt is kept, relative to the artifact store."""
     return f"{artifact_root(run_uid)}/{stage}/{attempt}/result.json"
+
+
+def shard_path(run_uid: str, stage: str, attempt: int, shard: int) -> str:
+    """Return where the result of one generator of an attempt is kept, relative to the artifact store."""
+    return f"{artifact_root(run_uid)}/{stage}/{attempt}/{shard}/result.json"

@@ -11,6 +11,7 @@ import asyncio
 import datetime as dt
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, get_args
 
 import attrs
 
@@ -22,6 +23,7 @@ from perfrun.lifecycle.decide_target import decide_target
 from perfrun.lifecycle.values import (
     Action,
     CancelRun,
+    Change,
     CreateRun,
     DeleteRun,
     Emit,
@@ -36,6 +38,8 @@ from perfrun.lifecycle.values import (
 from perfrun.ports import Artifacts, Clock, Cluster, Metrics, artifact_root
 
 log = logging.getLogger(__name__)
+
+CHANGES: Final = get_args(Change)
 
 
 @attrs.frozen
@@ -131,6 +135,8 @@ async def _apply(about: Run | Feature | Target, actions: tuple[Action, ...], wor
                 await world.cluster.start_pod(about, action)
             case Run(), StopPod():
                 await world.cluster.stop_pod(about, action.name)
+            case Run(), change if isinstance(change, CHANGES):
+                await world.cluster.change(about, change)
             case Feature(), CreateRun():
                 await world.cluster.create_run(about, action)
             case _, CancelRun():

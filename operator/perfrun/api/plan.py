@@ -39,11 +39,16 @@ class PlannedStep(Model):
 
 
 class Stage(Model):
-    """One piece of work: a benchmark pod, a stretch of time to observe, or queries."""
+    """One piece of work: a benchmark pod, a stretch of time to observe, a load with its fault, or queries."""
 
     id: str = Field(description="Name of the stage, unique in the run.")
     scenario: int = Field(description="Index of the scenario that it serves.")
-    kind: Literal["pod", "observe", "query"] = Field(description="pod measures by itself; observe waits; query asks.")
+    kind: Literal["pod", "observe", "query", "load", "fault", "scale", "ids"] = Field(
+        description="pod measures by itself; observe waits; query asks; load sends requests from generator pods; fault "
+        "breaks nodes meanwhile; scale sets the number of servers; ids reads from the servers' logs what they answered."
+    )
+    alongside: str = Field(default="", description="Load stage that a fault stage goes along with.")
+    shards: int = Field(default=1, description="Generator pods of a load stage.")
     program: str = Field(default="", description="What a pod runs, such as 'sampling'.")
     parameters: dict[str, JSON] = Field(default_factory=dict, description="Arguments of the program or query.")
     gpus: int = Field(default=0, description="GPUs that the pod asks for.")

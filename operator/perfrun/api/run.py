@@ -9,6 +9,7 @@ from pydantic import Field
 
 from perfrun.api.base import JSON, Model
 from perfrun.api.durations import Duration, Time
+from perfrun.api.faults import FaultStatus, Scaling, ServingNode
 from perfrun.api.feature import ConfigMapKeyRef, Policy
 from perfrun.api.limits import MAX_FEATURE_BYTES
 from perfrun.api.plan import Comparator, Plan
@@ -83,6 +84,8 @@ class StageStatus(Model):
     message: str = Field(default="", description="The same in a sentence.")
     broken: bool = Field(default=False, description="Whether the run itself failed, not the world around it.")
     artifact: str = Field(default="", description="Digest of the stored result.")
+    start_at: Time | None = Field(default=None, description="When all generators of a load begin together.")
+    serving: tuple[ServingNode, ...] = Field(default=(), description="Who served when a load began.")
 
 
 class TimeWindow(Model):
@@ -172,5 +175,7 @@ class RunStatus(Model):
     frozen: Frozen | None = Field(default=None, description="Copies of feature, target and plan.")
     stages: tuple[StageStatus, ...] = Field(default=(), description="Every stage's progress.")
     scenarios: tuple[ScenarioStatus, ...] = Field(default=(), description="Every judged scenario, in order.")
+    faults: tuple[FaultStatus, ...] = Field(default=(), description="Every fault, from intent to proof.")
+    scaling: Scaling | None = Field(default=None, description="The workload that was scaled for the run.")
     artifacts: tuple[ArtifactLink, ...] = Field(default=(), description="Bulk evidence: results, report.")
     images: dict[str, str] = Field(default_factory=dict, description="Image digests of the target's pods at the end.")

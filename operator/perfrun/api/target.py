@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from perfrun.api.base import JSON, Model
+from perfrun.api.chaos import Chaos
 from perfrun.api.durations import Duration
+from perfrun.api.service import Load, Service
 
 
 def _as_text(value: Any) -> Any:
@@ -172,36 +174,12 @@ class Pods(Model):
     )
 
 
-class Window(Model):
-    """A recurring stretch of time."""
-
-    cron: str = Field(min_length=1, max_length=256, description="When it opens, as a cron expression.")
-    length: Duration = Field(description="How long it stays open.")
-    time_zone: str = Field(default="UTC", max_length=64, description="IANA time zone of the cron expression.")
-
-
-class Chaos(Model):
-    """What faults may do to this target: nothing, unless allowed here."""
-
-    allowed: bool = Field(default=False, description="Whether faults may be injected at all.")
-    node_selector: dict[str, str] = Field(
-        default_factory=dict, max_length=64, description="Only nodes with these labels may fail."
-    )
-    max_nodes: int = Field(default=1, ge=0, description="Most nodes that may fail at once.")
-    max_share: float = Field(default=0.34, ge=0, lt=1, description="Largest share of the nodes that may fail at once.")
-    protected_labels: dict[str, str] = Field(
-        default_factory=dict, max_length=64, description="Nodes with any of these never fail."
-    )
-    windows: tuple[Window, ...] = Field(
-        default=(), max_length=64, description="When faults may happen; empty means at any time."
-    )
-    max_duration: Duration = Field(default="2m", description="Longest time that a fault may last.")
-
-
 class TargetSpec(Model):
     """What is under test, how it is reached, and what is permitted."""
 
     llm: LLM | None = Field(default=None, description="Large language model under test.")
+    service: Service | None = Field(default=None, description="Service under load.")
+    load: Load = Field(default=Load(), description="How traffic to the Service is made.")
     prometheus: Prometheus | None = Field(default=None, description="Where metrics are read.")
     metrics: tuple[Metric, ...] = Field(
         default=(), max_length=128, description="Named metrics: subjects for Then-steps."

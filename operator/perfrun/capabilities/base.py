@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 import attrs
 
 from perfrun.api.base import JSON
+from perfrun.api.faults import FaultStatus, ServingNode
 from perfrun.api.plan import Claim, Stage
 from perfrun.api.run import Source, TimeWindow
 from perfrun.api.target import TargetSpec
@@ -34,14 +35,33 @@ class QueryAnswer:
 
 
 @attrs.frozen
+class ServedIds:
+    """The request ids of good answers that servers logged during a load, and what is missing of them.
+
+    ``ids`` are without those of other runs. ``gaps`` are sentences about logs that could not be read in full.
+    """
+
+    ids: tuple[str, ...]
+    pods: tuple[str, ...]
+    gaps: tuple[str, ...] = ()
+
+
+@attrs.frozen
 class Evidence:
     """All that is known when a claim is measured: the result of its stage, or the reason why there is none.
 
     ``broken`` says of a lost stage that the run itself failed (a pod that wrote nonsense), rather than that the world
-    lacked something (no node with room).
+    lacked something (no node with room). Of a load: ``shards`` are what its generators handed in, ``start_at`` is when
+    they began together (seconds since the epoch), ``serving`` are the nodes behind the Service at that time, ``fault``
+    is what was done to them meanwhile, and ``ids`` what the servers say that they answered.
     """
 
     result: Result | None = None
+    shards: tuple[Result, ...] = ()
+    start_at: float = 0.0
+    serving: tuple[ServingNode, ...] = ()
+    fault: FaultStatus | None = None
+    ids: ServedIds | None = None
     answer: QueryAnswer | None = None
     pod: str = ""
     lost_reason: str = ""

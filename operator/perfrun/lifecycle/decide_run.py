@@ -20,7 +20,8 @@ from perfrun.api.run import Frozen, Phase, RunStatus, StageStatus
 from perfrun.lifecycle.conditions import merged, run_conditions
 from perfrun.lifecycle.ending import end, restore
 from perfrun.lifecycle.freezing import freeze
-from perfrun.lifecycle.stages import Progress, advance, ask, final
+from perfrun.lifecycle.progress import Progress, final
+from perfrun.lifecycle.stages import advance, ask
 from perfrun.lifecycle.values import (
     Decision,
     DeleteRun,

@@ -16,8 +16,8 @@ from perfrun.api.run import Frozen, Phase, RunStatus
 from perfrun.api.verdicts import Verdict
 from perfrun.judging.run import RunJudgement, judge_run
 from perfrun.lifecycle.evidence import report
+from perfrun.lifecycle.progress import final
 from perfrun.lifecycle.sizing import fitted
-from perfrun.lifecycle.stages import final
 from perfrun.lifecycle.values import Emit, StopPod, Store
 from perfrun.lifecycle.wording import elapsed
 from perfrun.lifecycle.work import Work, judge, stage_of

@@ -12,26 +12,13 @@ import attrs
 
 from perfrun.api.plan import Stage
 from perfrun.api.run import StageStatus
+from perfrun.lifecycle.progress import Progress, final, lost
 from perfrun.lifecycle.trouble import Trouble, trouble
-from perfrun.lifecycle.values import Action, HandedIn, Missing, PodView, RunObservation, StartPod, StopPod
+from perfrun.lifecycle.values import HandedIn, Missing, PodView, RunObservation, StartPod, StopPod
 from perfrun.manifests.names import pod_name
 
 RECHECK = dt.timedelta(seconds=2)
 """How soon a query that failed is asked again."""
-
-
-@attrs.frozen
-class Progress:
-    """A stage's next status, what to do once it is persisted, and when to look again."""
-
-    status: StageStatus
-    actions: tuple[Action, ...] = ()
-    look_at: dt.datetime | None = None
-
-
-def final(status: StageStatus) -> bool:
-    """Whether nothing more will come of the stage."""
-    return status.state in ("Done", "Lost")
 
 
 def advance(stage: Stage, was: StageStatus, run: str, seen: RunObservation, now: dt.datetime) -> Progress:
@@ -51,7 +38,7 @@ def ask(
     if was.state == "Waiting":
         if after and span is None:
             text = f"its window is that of stage {after}, which was lost"
-            return Progress(_lost(was, Trouble("NoWindow", text), now))
+            return Progress(lost(was, Trouble("NoWindow", text), now))
         start, end = span or (now - dt.timedelta(seconds=float(stage.parameters["lookback"])), now)
         running = was.replace(state="Running", attempt=1, since=now, started_at=start, finished_at=end)
         return Progress(running, look_at=now)
@@ -113,7 +100,7 @@ def _start(
 def _handed_in(was: StageStatus, handed_in: HandedIn, now: dt.datetime) -> Progress:
     if isinstance(handed_in.result, Missing):
         wrong = Trouble(handed_in.result.reason, handed_in.result.message, broken=True)
-        return Progress(_lost(was, wrong, now), (StopPod(was.pod),))
+        return Progress(lost(was, wrong, now), (StopPod(was.pod),))
     started = dt.datetime.fromtimestamp(handed_in.result.started, dt.UTC)
     finished = dt.datetime.fromtimestamp(handed_in.result.finished, dt.UTC)
     done = was.replace(
@@ -127,11 +114,4 @@ def _give_up(stage: Stage, was: StageStatus, run: str, wrong: Trouble, now: dt.d
     if wrong.again and was.attempt < stage.attempts:
         progress = _start(stage, was, run, now, attempt=was.attempt + 1)
         return attrs.evolve(progress, actions=stop + progress.actions)
-    return Progress(_lost(was, wrong, now), stop)
-
-
-def _lost(was: StageStatus, wrong: Trouble, now: dt.datetime) -> StageStatus:
-    tried = f" (attempt {was.attempt})" if was.attempt > 1 else ""
-    return was.replace(
-        state="Lost", since=now, reason=wrong.reason, message=wrong.message + tried, broken=wrong.broken
-    )  # fmt: skip
+    return Progress(lost(was, wrong, now), stop)

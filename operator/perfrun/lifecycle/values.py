@@ -12,12 +12,14 @@ from typing import Generic, Literal, TypeVar
 
 import attrs
 
+from perfrun.api.faults import FaultStatus
 from perfrun.api.feature import FeatureSpec, FeatureStatus
 from perfrun.api.plan import Stage
 from perfrun.api.run import ArtifactLink, RunSpec, RunStatus
 from perfrun.api.target import TargetSpec, TargetStatus
-from perfrun.capabilities.base import QueryAnswer
-from perfrun_kernels.contract import Result
+from perfrun.capabilities.base import QueryAnswer, ServedIds
+from perfrun.manifests.external import ExternalState
+from perfrun_kernels.contract import FaultReport, Result
 
 Kind = Literal["PerfFeature", "PerfRun", "PerfTarget"]
 
@@ -102,6 +104,50 @@ class PodView:
     exit_code: int | None = None
     node: str = ""
     deleting: bool = False
+    index: int | None = None
+    stage: str = ""
+    attempt: int = 0
+
+
+@attrs.frozen
+class NodeView:
+    """What decisions need to know of a node; ``cpu`` is allocatable, in cores."""
+
+    name: str
+    ready: bool
+    cordoned: bool
+    labels: Mapping[str, str]
+    cpu: float
+    cordoned_by: str = ""
+
+
+@attrs.frozen
+class WorkloadView:
+    """A Deployment's or StatefulSet's replicas: wanted, and ready."""
+
+    replicas: int
+    ready: int
+
+
+@attrs.frozen
+class AgentView:
+    """The pod of a fault agent, and what it reported when it ended."""
+
+    pod: PodView
+    fault: str
+    node: str
+    undo: bool
+    report: FaultReport | None = None
+
+
+@attrs.frozen
+class OtherRun:
+    """Another unfinished run against the same target; ``disturbs`` says that it loads or breaks it."""
+
+    name: str
+    created: dt.datetime
+    running: bool
+    disturbs: bool
 
 
 @attrs.frozen
@@ -119,6 +165,13 @@ class RunObservation:
     ``feature`` and ``target`` are read only while nothing is frozen yet. ``pods`` are this run's, by name.
     ``results`` are those of each stage's current attempt, by stage id. ``answers`` are of query stages under way.
     ``images`` are the image digests of the pods under test, by pod name and container (``web-0/server``).
+
+    What follows is read for runs that load or break something. ``shards`` are the results of generator pods by stage
+    id and shard. ``nodes`` are all nodes by name. ``serving`` are the pods behind the Service that are ready, by node.
+    ``jobs`` are the names of this run's Jobs. ``agents`` are this run's fault agents by pod name. ``foreign_faults``
+    are other runs whose faults are not undone. ``external`` are the states of faults that other tools carry out, by
+    fault id (absent: nothing of it exists). ``protected`` says of nodes why they must not fail. ``ids`` are the
+    request ids that servers logged, by stage id. ``denied`` is a sentence where a right is missing for this.
     """
 
     feature: str | Missing | None = None
@@ -127,6 +180,18 @@ class RunObservation:
     results: Mapping[str, HandedIn] = attrs.field(factory=dict)
     answers: Mapping[str, QueryAnswer] = attrs.field(factory=dict)
     images: Mapping[str, str] = attrs.field(factory=dict)
+    shards: Mapping[str, Mapping[int, HandedIn]] = attrs.field(factory=dict)
+    nodes: Mapping[str, NodeView] = attrs.field(factory=dict)
+    serving: Mapping[str, tuple[str, ...]] | Missing = attrs.field(factory=dict)
+    workload: WorkloadView | Missing | None = None
+    jobs: frozenset[str] = frozenset()
+    agents: Mapping[str, AgentView] = attrs.field(factory=dict)
+    foreign_faults: tuple[str, ...] = ()
+    external: Mapping[str, ExternalState] = attrs.field(factory=dict)
+    protected: Mapping[str, str] = attrs.field(factory=dict)
+    others: tuple[OtherRun, ...] = ()
+    ids: Mapping[str, ServedIds] = attrs.field(factory=dict)
+    denied: str = ""
 
 
 @attrs.frozen
@@ -152,6 +217,99 @@ class StopPod:
     """Delete a pod of this run, if it is there."""
 
     name: str
+
+
+@attrs.frozen
+class StartLoad:
+    """Create the Indexed Job of one attempt at a load stage; its pods begin together at ``start_at``.
+
+    Generators never run on the nodes ``avoid``, and rather not on those in ``rather_not``.
+    """
+
+    name: str
+    stage: Stage
+    attempt: int
+    start_at: dt.datetime
+    avoid: tuple[str, ...] = ()
+    rather_not: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class StopLoad:
+    """Delete a Job of this run with its pods, if it is there."""
+
+    name: str
+
+
+@attrs.frozen
+class Hold:
+    """Put the finalizer on the run, before anything is changed that must be undone."""
+
+
+@attrs.frozen
+class Release:
+    """Take the finalizer off: everything is proven undone."""
+
+
+@attrs.frozen
+class StartAgent:
+    """Create the pod of a fault agent on a node; creating it twice is creating it once."""
+
+    name: str
+    fault: str
+    node: str
+    kind: Literal["isolate", "freeze", "undo"]
+    starts_at: dt.datetime
+    ends_at: dt.datetime
+
+
+@attrs.frozen
+class StopAgent:
+    """Delete the pod of a fault agent; it undoes its fault when it is told to stop."""
+
+    name: str
+
+
+@attrs.frozen
+class Cordon:
+    """Make a node unschedulable and note on it which run did; then evict the pods on it."""
+
+    node: str
+
+
+@attrs.frozen
+class Uncordon:
+    """Make a node schedulable again, if this run cordoned it."""
+
+    node: str
+
+
+@attrs.frozen
+class KillPods:
+    """Delete pods of the Service at once, without grace; ``pods`` are their names."""
+
+    pods: tuple[str, ...]
+
+
+@attrs.frozen
+class Scale:
+    """Set the replicas of the target's workload."""
+
+    replicas: int
+
+
+@attrs.frozen
+class StartExternal:
+    """Create the objects by which another tool carries the fault out."""
+
+    fault: FaultStatus
+
+
+@attrs.frozen
+class StopExternal:
+    """End a fault that another tool carries out, and remove its objects."""
+
+    fault: FaultStatus
 
 
 @attrs.frozen
@@ -197,7 +355,13 @@ class Emit:
     message: str
 
 
-Action = StartPod | StopPod | Store | CreateRun | CancelRun | DeleteRun | Emit
+Change = (
+    StartLoad | StopLoad | Hold | Release | StartAgent | StopAgent | Cordon | Uncordon | KillPods | Scale
+    | StartExternal | StopExternal
+)  # fmt: skip
+"""What runs that load or break something do to the world."""
+
+Action = StartPod | StopPod | Change | Store | CreateRun | CancelRun | DeleteRun | Emit
 
 
 Status = TypeVar("Status", RunStatus, FeatureStatus, TargetStatus)

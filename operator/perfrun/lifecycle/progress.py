@@ -1,0 +1,59 @@
+"""What one stage's decision is made from, and what it gives: shared by every kind of stage."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import attrs
+
+from perfrun.api.faults import FaultStatus, Scaling
+from perfrun.api.run import RunStatus, StageStatus
+from perfrun.api.target import TargetSpec
+from perfrun.lifecycle.trouble import Trouble
+from perfrun.lifecycle.values import Action, Run, RunObservation
+
+
+@attrs.frozen
+class Scene:
+    """The run, its status so far in this decision, its frozen target, what is seen, and the time."""
+
+    run: Run
+    status: RunStatus
+    target: TargetSpec
+    seen: RunObservation
+    now: dt.datetime
+
+    def stage(self, name: str) -> StageStatus:
+        """Return the status of a stage that the plan names."""
+        return next(each for each in self.status.stages if each.id == name)
+
+    def fault(self, name: str) -> FaultStatus | None:
+        """Return the fault of a stage, if one was ever intended."""
+        return next((each for each in self.status.faults if each.id == name), None)
+
+
+@attrs.frozen
+class Progress:
+    """A stage's next status, what to do once it is persisted, and when to look again.
+
+    ``fault`` and ``scaling`` replace what the run's status says of them, where given.
+    """
+
+    status: StageStatus
+    actions: tuple[Action, ...] = ()
+    look_at: dt.datetime | None = None
+    fault: FaultStatus | None = None
+    scaling: Scaling | None = None
+
+
+def final(status: StageStatus) -> bool:
+    """Whether nothing more will come of the stage."""
+    return status.state in ("Done", "Lost")
+
+
+def lost(was: StageStatus, wrong: Trouble, now: dt.datetime) -> StageStatus:
+    """Return the status of a stage that is given up."""
+    tried = f" (attempt {was.attempt})" if was.attempt > 1 else ""
+    return was.replace(
+        state="Lost", since=now, reason=wrong.reason, message=wrong.message + tried, broken=wrong.broken
+    )  # fmt: skip
