@@ -6,6 +6,8 @@ from typing import Final
 
 RUN: Final = "perfrun.dev/run"
 RUN_UID: Final = "perfrun.dev/run-uid"
+RUN_NAMESPACE: Final = "perfrun.dev/run-namespace"
+FAULT: Final = "perfrun.dev/fault"
 STAGE: Final = "perfrun.dev/stage"
 ATTEMPT: Final = "perfrun.dev/attempt"
 FEATURE: Final = "perfrun.dev/feature"

@@ -32,6 +32,14 @@ def event_name(about: str, reason: str, message: str) -> str:
     return f"perfrun.{_hash(about, reason, message)}{_hash(message, reason, about)}"
 
 
+def external_name(run_uid: str, fault: str, node: str = "") -> str:
+    """Return the name of the object by which another tool carries a fault out, on one node or on all.
+
+    Short, because such tools append to it; by the run's uid, because runs of all namespaces meet in the target's.
+    """
+    return f"perfrun-{_hash(run_uid, fault, node)}{_hash(node, fault, run_uid)}"
+
+
 def label_value(text: str) -> str:
     """Return the text where it may stand as a label's value, else a readable stand-in with a hash."""
     if text == "" or (len(text) <= LONGEST and _LABEL_VALUE.fullmatch(text)):
