@@ -13,13 +13,17 @@ LONGEST = 63
 """Characters that a DNS label (RFC 1123) and a label value may have."""
 
 _HASH = 8
+_INDEX = len("-999-abcde")
 _UNSAFE = re.compile(r"[^a-z0-9]+")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
 
 
 def pod_name(run: str, stage: str, attempt: int) -> str:
-    """Return the name of the pod that makes one attempt at a stage of a run."""
-    return _derived(run, stage, str(attempt))
+    """Return the name of the pod, or of the Job, that makes one attempt at a stage of a run.
+
+    A Job's pods are named after it and their index, and all of that must be a DNS label.
+    """
+    return _derived(run, stage, str(attempt), longest=LONGEST - _INDEX)
 
 
 def run_name(feature: str, cause: str) -> str:
@@ -40,6 +44,19 @@ def external_name(run_uid: str, fault: str, node: str = "") -> str:
     return f"perfrun-{_hash(run_uid, fault, node)}{_hash(node, fault, run_uid)}"
 
 
+def agent_name(run_uid: str, fault: str, node: str, kind: str, attempt: int) -> str:
+    """Return the name of the pod of a fault agent; ``attempt`` counts the agents of one kind for a fault on a node.
+
+    By the run's uid, because the agents of all namespaces meet in one.
+    """
+    return _derived(node, f"{fault}-{kind}", str(attempt), run_uid[:_HASH])
+
+
+def fault_on_node(run_uid: str, fault: str) -> str:
+    """Return by which name a fault is known on its nodes, unlike those of all other runs, of other operators too."""
+    return _derived(fault, run_uid[:_HASH])
+
+
 def label_value(text: str) -> str:
     """Return the text where it may stand as a label's value, else a readable stand-in with a hash."""
     if text == "" or (len(text) <= LONGEST and _LABEL_VALUE.fullmatch(text)):
@@ -47,12 +64,12 @@ def label_value(text: str) -> str:
     return _derived(text)
 
 
-def _derived(*parts: str) -> str:
+def _derived(*parts: str, longest: int = LONGEST) -> str:
     digest = _hash(*parts)
     readable = [_UNSAFE.sub("-", part.lower()).strip("-") for part in parts]
     # The first part gives way where there are too many characters: it is on a label in full.
     tail = "-".join(each for each in readable[1:] if each)[: LONGEST // 2].strip("-")
-    room = LONGEST - _HASH - 1 - (len(tail) + 1 if tail else 0)
+    room = longest - _HASH - 1 - (len(tail) + 1 if tail else 0)
     head = readable[0][:room].strip("-") or "x"
     return "-".join(each for each in (head, tail, digest) if each)
 
