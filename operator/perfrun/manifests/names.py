@@ -49,12 +49,12 @@ def agent_name(run_uid: str, fault: str, node: str, kind: str, attempt: int) -> 
 
     By the run's uid, because the agents of all namespaces meet in one.
     """
-    return _derived(node, f"{fault}-{kind}", str(attempt), run_uid[:_HASH])
+    return _derived(node, f"{fault}-{kind}", str(attempt), _hash(run_uid))
 
 
 def fault_on_node(run_uid: str, fault: str) -> str:
     """Return by which name a fault is known on its nodes, unlike those of all other runs, of other operators too."""
-    return _derived(fault, run_uid[:_HASH])
+    return _derived(fault, _hash(run_uid))
 
 
 def label_value(text: str) -> str:
