@@ -165,7 +165,9 @@ class BringUp:
             self._wait(f"kube-proxy at {address}", partial(answers, f"http://{address}:10256/healthz"))
         self._events.step("Services routed on every node")
         self._wait("Prometheus", lambda: answers(f"{layout.prometheus_url}/-/ready"))
-        self._events.step(f"Prometheus ready at {layout.prometheus_url}")
+        self._wait("Prometheus to see every node", lambda: monitoring.sees_all(layout))
+        self._wait("Prometheus to reload", lambda: monitoring.settle(layout, self._kubeconfigs / "prometheus"))
+        self._events.step(f"Prometheus sees every node, at {layout.prometheus_url}")
         if gpus:
             addons.add_gpus(client, gpus)
             self._wait("the kubelets to offer the GPUs", lambda: addons.gpus_allocatable(client, gpus))

@@ -16,6 +16,7 @@ from perfrun.devcluster.packages import CNI_PLUGINS
 
 HOST_RUNTIME = "perfrun-host"
 MAX_PODS = 110
+LOG_SIZE = "1Gi"
 # What etcd, API server, Prometheus and the nodes' own programs need is not for pods.
 _MEMORY_FOR_PODS = 0.85
 EVICTION_BYTES = 100 * 2**20
@@ -140,6 +141,10 @@ def kubelet(layout: Layout, number: int, cpus: int, memory: int) -> dict[str, An
         # Images are imported, and nothing could be pulled again.
         "imageGCHighThresholdPercent": 100,
         "podLogsDir": str(root / "logs"),
+        # A log is read back from its newest file only, and a server that logs every request of a load test would
+        # outgrow the usual 10 MiB in seconds.
+        "containerLogMaxSize": LOG_SIZE,
+        "containerLogMaxFiles": 2,
         "volumePluginDir": str(root / "volume-plugins"),
         "nodeStatusUpdateFrequency": "1s",
         "nodeStatusReportFrequency": "10s",

@@ -1,12 +1,20 @@
 """Configuration of what serves the whole cluster: DNS and Prometheus. Both run beside the API server, as programs."""
 
+import contextlib
 import json
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from perfrun.devcluster.layout import CLUSTER_DOMAIN, Layout
 
 SCRAPE_INTERVAL = "5s"
+FIRST_SCRAPE_INTERVAL = "1s"
+"""Until everything has been seen once: targets are spread over the interval, and no window may begin before that."""
+
 RETENTION = "7d"
 
 
@@ -27,7 +35,7 @@ def corefile(layout: Layout, kubeconfig: Path) -> str:
 """
 
 
-def prometheus(layout: Layout, kubeconfig: Path) -> dict[str, Any]:
+def prometheus(layout: Layout, kubeconfig: Path, interval: str = SCRAPE_INTERVAL) -> dict[str, Any]:
     """Prometheus: API server, DNS, kubelets, their cAdvisor, and pods that ask for it.
 
     A pod asks by `prometheus.io/scrape: "true"`, with `prometheus.io/port`, `/path` and `/scheme` as usual, and may
@@ -47,7 +55,7 @@ def prometheus(layout: Layout, kubeconfig: Path) -> dict[str, Any]:
     node = _relabel("__meta_kubernetes_node_name", "node")
     address = layout.control_plane_ip
     return {
-        "global": {"scrape_interval": SCRAPE_INTERVAL, "evaluation_interval": SCRAPE_INTERVAL},
+        "global": {"scrape_interval": interval, "evaluation_interval": interval},
         "scrape_configs": [
             {"job_name": "prometheus", "static_configs": [{"targets": ["127.0.0.1:9090"]}]},
             {"job_name": "coredns", "static_configs": [{"targets": [f"{address}:9153"]}]},
@@ -101,6 +109,36 @@ def _relabel(source: str, target: str, regex: str = "(.*)") -> dict[str, Any]:
 
 
 def write(layout: Layout, coredns_kubeconfig: Path, prometheus_kubeconfig: Path) -> None:
-    """Write both files under the cluster's root."""
+    """Write both files under the cluster's root; Prometheus begins with its first interval."""
     (layout.root / "Corefile").write_text(corefile(layout, coredns_kubeconfig))
-    (layout.root / "prometheus.yml").write_text(json.dumps(prometheus(layout, prometheus_kubeconfig), indent=2))
+    _write_prometheus(layout, prometheus(layout, prometheus_kubeconfig, FIRST_SCRAPE_INTERVAL))
+
+
+def settle(layout: Layout, prometheus_kubeconfig: Path) -> bool:
+    """Let Prometheus go on with its usual interval; return whether it took that over."""
+    _write_prometheus(layout, prometheus(layout, prometheus_kubeconfig))
+    # Only ever an address of the cluster, by http; other schemes are not passed in.
+    reload = urllib.request.Request(f"{layout.prometheus_url}/-/reload", method="POST")  # noqa: S310
+    with contextlib.suppress(OSError), urllib.request.urlopen(reload, timeout=5) as answer:  # noqa: S310
+        return bool(answer.status == HTTPStatus.OK)
+    return False
+
+
+def _write_prometheus(layout: Layout, configuration: dict[str, Any]) -> None:
+    (layout.root / "prometheus.yml").write_text(json.dumps(configuration, indent=2))
+
+
+def sees_all(layout: Layout) -> bool:
+    """Whether Prometheus has a first sample of every kubelet and its cAdvisor, and of API server and DNS."""
+    query = urllib.parse.urlencode({"query": "count by (job) (up == 1)"})
+    url = f"{layout.prometheus_url}/api/v1/query?{query}"
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 -- see settle
+        rows = json.load(answer)["data"]["result"]
+        return all_seen({row["metric"]["job"]: int(row["value"][1]) for row in rows}, layout.nodes)
+    return False
+
+
+def all_seen(up: Mapping[str, int], nodes: int) -> bool:
+    """Whether these numbers of targets that are up, by job, are all that a cluster of so many nodes has."""
+    expected = {"kubelet": nodes, "cadvisor": nodes, "apiserver": 1, "coredns": 1}
+    return all(up.get(job, 0) >= count for job, count in expected.items())

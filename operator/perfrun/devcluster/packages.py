@@ -1,9 +1,10 @@
 """What the machine itself has to bring: root, a few Debian packages, overlayfs. Each lack gets its sentence."""
 
+import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
@@ -15,12 +16,17 @@ BUSYBOX = Path("/bin/busybox")
 # Root's programs are not always on PATH, and runc from a Go module would lack seccomp.
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 RUNC = "runc"
+# Asked by every package that starts a service (Debian policy manual, section 9.3.3.1); 101 is a refusal.
+_START_POLICY = Path("/usr/sbin/policy-rc.d")
+_NO_START = "#!/bin/sh\nexit 101\n"
 
 
 @attrs.frozen
 class _Package:
     name: str
     present: Callable[[], bool]
+    service: str = ""
+    """The unit that Debian would run on the machine itself, where only the program is wanted."""
 
 
 def _program(name: str) -> Callable[[], bool]:
@@ -43,6 +49,9 @@ _PACKAGES = (
     _Package("openssl", _program("openssl")),
     _Package("util-linux", _program("nsenter")),
     _Package("mount", _program("mount")),
+    # What the example of a served system runs: pods of the host runtime see the machine's programs.
+    _Package("nginx", _program("nginx"), "nginx.service"),
+    _Package("prometheus-nginx-exporter", _program("prometheus-nginx-exporter"), "prometheus-nginx-exporter.service"),
 )
 
 
@@ -59,30 +68,51 @@ def ensure(report: Callable[[str], None]) -> None:
         )
     missing = _missing()
     if missing:
-        report(f"installing Debian packages: {' '.join(missing)} ...")
+        report(f"installing Debian packages: {' '.join(package.name for package in missing)} ...")
         _install(missing)
     _check_overlayfs()
 
 
-def _missing() -> list[str]:
-    return [package.name for package in _PACKAGES if not package.present()]
+def _missing() -> list[_Package]:
+    return [package for package in _PACKAGES if not package.present()]
 
 
-def _install(names: list[str]) -> None:
+@contextlib.contextmanager
+def services_left_alone(services: list[str]) -> Iterator[None]:
+    """Keep these units, while they are installed, from serving on the machine itself, now and after its next start."""
+    ours = not _START_POLICY.exists()
+    if ours:
+        _START_POLICY.write_text(_NO_START)
+        _START_POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        if ours:
+            _START_POLICY.unlink(missing_ok=True)
+        if services and shutil.which("systemctl"):
+            subprocess.run(["systemctl", "disable", *services], capture_output=True, check=False)
+
+
+def _install(packages: list[_Package]) -> None:
+    names = [package.name for package in packages]
     if shutil.which("apt-get") is None:
         raise DevClusterError(
             f"programs of these packages are missing, and there is no apt-get here: {', '.join(names)}"
         )
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *names]
-    # A fresh machine has no package lists; one that has them is spared the wait.
-    for command in (install, ["apt-get", "update", "-q"], install):
-        answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if not _missing():
-            return
+    # Another `up` may be installing the same at this moment.
+    options = ["-y", "-q", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120"]
+    install = ["apt-get", "install", *options, *names]
+    with services_left_alone([package.service for package in packages if package.service]):
+        # A fresh machine has no package lists; one that has them is spared the wait.
+        for command in (install, ["apt-get", "update", "-q"], install):
+            answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            if not _missing():
+                return
     last = (answer.stderr or answer.stdout).strip().splitlines()
     raise DevClusterError(
-        f"apt-get could not install {' '.join(_missing())}: {last[-1] if last else 'it did not say why'}"
+        f"apt-get could not install {' '.join(package.name for package in _missing())}: "
+        f"{last[-1] if last else 'it did not say why'}"
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfrun.devcluster import bringup, configs, images, supervisor, tools
+from perfrun.devcluster import bringup, configs, images, monitoring, supervisor, tools
 from perfrun.devcluster.errors import DevClusterError
 from perfrun.devcluster.layout import Layout
 from perfrun.devcluster.state import Events, ProcessId, read_events
@@ -128,3 +128,25 @@ def test_without_go_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     with pytest.raises(DevClusterError, match=r"install Go 1\.26"):
         tools.binary("helm")
+
+
+@pytest.mark.parametrize(
+    ("up", "seen"),
+    [
+        ({"kubelet": 2, "cadvisor": 2, "apiserver": 1, "coredns": 1, "pods": 9}, True),
+        ({"kubelet": 2, "cadvisor": 1, "apiserver": 1, "coredns": 1}, False),
+        ({"kubelet": 2, "cadvisor": 2, "apiserver": 1}, False),
+        ({}, False),
+    ],
+)
+def test_prometheus_sees_all_only_with_a_sample_of_each(up: dict[str, int], seen: bool) -> None:
+    assert monitoring.all_seen(up, nodes=2) is seen
+
+
+def test_only_the_first_scrapes_are_hurried() -> None:
+    layout, kubeconfig = Layout(name="a", slot=0, nodes=2, state_root=Path("/s")), Path("/k")
+    hurried = monitoring.prometheus(layout, kubeconfig, monitoring.FIRST_SCRAPE_INTERVAL)
+    usual = monitoring.prometheus(layout, kubeconfig)
+    assert hurried["global"]["scrape_interval"] == "1s"
+    assert usual["global"]["scrape_interval"] == "5s"
+    assert hurried["scrape_configs"] == usual["scrape_configs"]

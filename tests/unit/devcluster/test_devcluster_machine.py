@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,9 @@ from perfrun.devcluster.errors import DevClusterError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+NOT_ALLOWED = 101
+"""What invoke-rc.d takes from policy-rc.d for a refusal."""
 
 
 def test_without_root_it_says_so_and_offers_another_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,6 +32,25 @@ def test_without_apt_the_missing_packages_are_named(monkeypatch: pytest.MonkeyPa
     with pytest.raises(DevClusterError, match=r"runc.*nftables"):
         packages.ensure(said.append)
     assert "runc" in said[0]
+
+
+def test_servers_are_installed_without_being_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = tmp_path / "policy-rc.d"
+    monkeypatch.setattr(packages, "_START_POLICY", policy)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    with packages.services_left_alone(["nginx.service"]):
+        assert subprocess.run([policy, "nginx", "start"], check=False).returncode == NOT_ALLOWED
+    assert not policy.exists()
+
+
+def test_a_machine_that_has_a_policy_of_its_own_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = tmp_path / "policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 104\n")
+    monkeypatch.setattr(packages, "_START_POLICY", policy)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    with packages.services_left_alone(["nginx.service"]):
+        assert "104" in policy.read_text()
+    assert "104" in policy.read_text()
 
 
 @pytest.mark.parametrize("given", ["node1", "node1=", "node1=many", "node1=-1"])
