@@ -10,14 +10,14 @@ from pydantic import ValidationError
 
 from perfrun.api.target import TargetSpec
 from perfrun.cli.stop import Stop
-from perfrun.language import quantities
+from perfrun.lifecycle.check_target import target_problems
 
 
 def read_target(path: Path) -> TargetSpec:
     """Return the spec of the first PerfTarget in a manifest.
 
     Raises:
-        Stop: the file cannot be read, holds no PerfTarget, or one that is not valid.
+        Stop: the file cannot be read, holds no PerfTarget, or one that could not be used as it stands.
     """
     try:
         documents: list[Any] = list(yaml.safe_load_all(path.read_bytes()))
@@ -30,12 +30,10 @@ def read_target(path: Path) -> TargetSpec:
         raise Stop(f"{path} holds no PerfTarget; expected an object with kind: PerfTarget")
     try:
         spec = TargetSpec.from_wire(found[0].get("spec") or {})
-        for metric in spec.metrics:
-            quantities.canonical(metric.unit)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(each) for each in ("spec", *first["loc"]))
         raise Stop(f"{path}: {place}: {first['msg']} (found {str(first['input'])[:60]!r})") from error
-    except quantities.QuantityError as error:
-        raise Stop(f"{path}: spec.metrics: {error}") from error
+    if problems := target_problems(spec):
+        raise Stop("\n  ".join(f"{path}: {each}" for each in problems))
     return spec

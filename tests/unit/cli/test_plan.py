@@ -62,12 +62,15 @@ def test_a_target_that_cannot_serve_the_feature_says_what_it_lacks(cli, tmp_path
         ("kind: PerfTarget\nspec: {lmm: {}}\n", "spec.lmm"),
         ("kind: PerfTarget\nspec: {metrics: [{name: x, unit: parsec, query: up}]}\n", "parsec"),
         ("kind: PerfTarget\nspec: {metrics: [{name: x, unit: s, query: 'up{a=\"$b\"}'}]}\n", "b"),
+        ("kind: PerfTarget\nspec: {chaos: {backend: litmus}}\n", "chaos.backend: litmus cannot do isolate"),
+        ("kind: PerfTarget\nspec: {chaos: {windows: [{cron: often, length: 1h}]}}\n", "chaos.windows[0]: cron"),
     ],
 )
-def test_a_target_that_is_wrong_is_told_with_its_place(cli, tmp_path, content, sentence):
+@pytest.mark.parametrize("command", ["plan", "lint"])
+def test_a_target_that_is_wrong_is_told_with_its_place(cli, tmp_path, command, content, sentence):
     wrong = tmp_path / "target.yaml"
     wrong.write_text(content)
-    answer = cli("plan", SLO, "--target", str(wrong))
+    answer = cli(command, SLO, "--target", str(wrong))
     assert answer.code == 3
     assert str(wrong) in answer.err
     assert sentence in answer.err
