@@ -21,6 +21,7 @@ from rich.text import Text
 from perfrun.api.run import RunStatus, ScenarioStatus, StepStatus
 from perfrun.api.verdicts import Verdict
 from perfrun.judging.wording import SYMBOLS, limit_number, number, quantity
+from perfrun.lifecycle.telling import fault_line, scaling_line
 
 STYLES: Final = {
     Verdict.PASS: "bold green",
@@ -70,19 +71,31 @@ def table(evidence: Evidence, console: Console) -> None:
     """Print a heading, a table of every promise with its evidence, and what was measured on what."""
     status = evidence.status
     console.print(headline(evidence))
-    if not status.scenarios:
-        return
-    for scenario in status.scenarios:
+    for index, scenario in enumerate(status.scenarios):
         console.print()
         console.print(
             _verdict(scenario.verdict), Text(scenario.name, style="bold"), Text(f"line {scenario.line}", style="dim")
         )
         if scenario.reason == "NotImplemented" or not any(_shown(step) for step in scenario.steps):
             console.print(Text(f"  {scenario.message}", style="dim"))
-            continue
-        console.print(_steps(scenario))
-        if told := setting(scenario):
-            console.print(Text(f"  on {told}", style="dim"))
+        else:
+            console.print(_steps(scenario))
+            if told := setting(scenario):
+                console.print(Text(f"  on {told}", style="dim"))
+        _changes(changes(status, index), console)
+    if rest := changes(status, None):
+        console.print()
+        _changes(rest, console)
+
+
+def changes(status: RunStatus, scenario: int | None) -> list[str]:
+    """Return what was done to the cluster for a judged scenario, a line each; None is for what belongs to none."""
+    stages = status.frozen.plan.stages if status.frozen is not None else ()
+    places = {stage.id: stage.scenario for stage in stages if stage.scenario < len(status.scenarios)}
+    lines = [f"fault: {fault_line(fault)}" for fault in status.faults if places.get(fault.id) == scenario]
+    if scenario is None and status.scaling is not None:
+        lines.append(f"scaling: {scaling_line(status.scaling)}")
+    return lines
 
 
 def headline(evidence: Evidence) -> Text:
@@ -167,7 +180,7 @@ def html(evidence: Evidence) -> str:
     source = resources.files("perfrun.cli").joinpath("report.html.j2").read_text(encoding="utf-8")
     page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     page.filters |= {"measured": measured, "limit": limit, "bounds": bounds, "facts": facts}
-    return page.from_string(source).render(title=evidence.title, status=evidence.status)
+    return page.from_string(source).render(title=evidence.title, status=evidence.status, changes=changes)
 
 
 def setting(scenario: ScenarioStatus) -> str:
@@ -177,6 +190,11 @@ def setting(scenario: ScenarioStatus) -> str:
         known |= step.facts
     told = [f"{name.replace('_', ' ')} {known[name]}" for name in _TOLD_FACTS if name in known]
     return ", ".join(told)
+
+
+def _changes(lines: list[str], console: Console) -> None:
+    for line in lines:
+        console.print(Text(f"  {line}", style="dim"))
 
 
 def _steps(scenario: ScenarioStatus) -> Table:

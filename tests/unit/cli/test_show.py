@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from perfrun.api.run import Phase, RunStatus, ScenarioStatus, StepStatus, TimeWindow
+from perfrun.api.faults import FaultStatus, NodeFault, Scaling
+from perfrun.api.plan import Plan, PlannedScenario, PlannedStep, Stage
+from perfrun.api.run import Frozen, Phase, RunStatus, ScenarioStatus, StepStatus, TimeWindow
+from perfrun.api.target import TargetSpec
 from perfrun.api.verdicts import Verdict
 from perfrun.cli import show
 
@@ -104,3 +107,50 @@ def test_no_text_of_a_feature_breaks_a_form(text):
 def test_markup_in_a_feature_stays_text():
     assert "[bold]x" in printed(show.Evidence("f", status(step(text="[bold]x"))), show.Format.TABLE)
     assert "<b>x" not in show.html(show.Evidence("f", status(step(text="<b>x</b>"))))
+
+
+def broken(scenarios):
+    """Return a run of two scenarios whose faults are the first's and the second's, with so many of them judged."""
+    planned = tuple(
+        PlannedScenario(name=name, line=1, steps=(PlannedStep(keyword="Then", text="x", line=2),)) for name in "ab"
+    )
+    stages = tuple(Stage(id=f"s{index + 1}-fault", scenario=index, kind="fault") for index in (0, 1))
+    frozen = Frozen(
+        feature="f", feature_digest="d", target=TargetSpec(), target_digest="d", plan_digest="d",
+        plan=Plan(scenarios=planned, stages=stages),
+    )  # fmt: skip
+    faults = tuple(
+        FaultStatus(
+            id=stage.id, kind="isolate", backend="native", seed=7, state="Undone", starts_at=WINDOW.start,
+            ends_at=WINDOW.end,
+            nodes=(
+                NodeFault(
+                    node=f"node-{stage.scenario}", injected_at=WINDOW.start, undone_at=WINDOW.end, clean_at=WINDOW.end,
+                    proof="no table is listed",
+                ),
+            ),
+        )
+        for stage in stages
+    )  # fmt: skip
+    scaling = Scaling(kind="Deployment", namespace="shop", name="web", before=3, now=5, restored=True)
+    return status(step()).replace(
+        frozen=frozen, faults=faults, scaling=scaling, scenarios=(status(step()).scenarios[0],) * scenarios
+    )
+
+
+@pytest.mark.parametrize("judged", [0, 1, 2])
+def test_each_fault_is_told_once_and_a_judged_scenario_has_its_own(judged):
+    told = printed(show.Evidence("f", broken(judged)), show.Format.TABLE, width=200)
+    parts = told.split("Fast")
+    for index in (0, 1):
+        line = f"fault: 1 node (node-{index}) isolated"
+        assert told.count(line) == 1
+        if index < judged:
+            assert line in parts[index + 1]
+    assert told.count("scaling: Deployment shop/web has its 3 replicas again") == 1
+
+
+def test_the_page_has_the_proof_for_every_node():
+    page = printed(show.Evidence("f", broken(1)), show.Format.HTML)
+    assert page.count("<td>no table is listed</td>") == 2
+    assert page.count("isolated 00:00:00–00:00:00 UTC") == 2
