@@ -90,6 +90,7 @@ KINDS: Final = (
             ("Feature", "string", ".spec.featureRef", "PerfFeature that the run belongs to.", 0),
             ("Verdict", "string", ".status.verdict", "Worst verdict of its scenarios.", 0),
             ("Phase", "string", ".status.phase", "Where the run stands.", 1),
+            ("Fault", "string", ".status.faults[-1:].state", "How far the newest fault has come.", 1),
             ("Scenarios", "string", ".status.summary", "Scenarios passed of all.", 0),
             ("Message", "string", ".status.message", "Why, in one sentence.", 0),
             ("Duration", "string", ".status.duration", "How long it took.", 0),
@@ -103,6 +104,8 @@ KINDS: Final = (
         "made, and what chaos may do. It belongs to the platform team.",
         TargetSpec, TargetStatus,
         (
+            ("Service", "string", ".spec.service.name", "Service under load.", 0),
+            ("Chaos", "boolean", ".spec.chaos.allowed", "Whether faults may be injected.", 0),
             ("Ready", "string", _READY, "Whether the target is usable.", 0),
             ("Message", "string", ".status.message", "What is wrong with it.", 0),
             _AGE,

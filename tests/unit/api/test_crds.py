@@ -93,9 +93,9 @@ def test_columns_tell_the_story() -> None:
         each.name: [column["name"] for column in definition(each)["spec"]["versions"][0]["additionalPrinterColumns"]]
         for each in KINDS
     }
-    assert columns["PerfRun"] == ["Feature", "Verdict", "Phase", "Scenarios", "Message", "Duration", "Age"]
+    assert columns["PerfRun"] == ["Feature", "Verdict", "Phase", "Fault", "Scenarios", "Message", "Duration", "Age"]
     assert columns["PerfFeature"] == ["Target", "Verdict", "Ready", "Message", "Active", "Next", "Age"]
-    assert columns["PerfTarget"] == ["Ready", "Message", "Age"]
+    assert columns["PerfTarget"] == ["Service", "Chaos", "Ready", "Message", "Age"]
 
 
 class Inner(Model):
