@@ -11,12 +11,21 @@ FAULT: Final = "perfrun.dev/fault"
 FAULT_KIND: Final = "perfrun.dev/fault-kind"
 """Label of a fault agent: isolate, freeze or undo."""
 
+HOLDS: Final = "perfrun.dev/holds"
+"""Label of a run that changed something which is not proven undone, so that such runs are found among all others."""
+
+CORDONED_BY: Final = "perfrun.dev/cordoned-by"
+"""Annotation of a node that a run cordoned: the run's uid."""
+
 STAGE: Final = "perfrun.dev/stage"
 ATTEMPT: Final = "perfrun.dev/attempt"
 FEATURE: Final = "perfrun.dev/feature"
 CAUSE: Final = "perfrun.dev/cause"
 CA_BUNDLE: Final = "perfrun.dev/ca-bundle"
 """Annotation of benchmark pods that holds the certificates vouching for the operator; mounted as a file."""
+
+CORDONED_BY: Final = "perfrun.dev/cordoned-by"
+"""Annotation of a node that a run made unschedulable: the run's uid."""
 
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 NAME: Final = "app.kubernetes.io/name"
