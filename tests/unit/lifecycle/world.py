@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable
 
 import attrs
+from machines import Machines
 
 from perfrun.adapters.drive import World, drive
 from perfrun.api.feature import FeatureSpec, FeatureStatus
@@ -34,24 +35,20 @@ class Fate:
 
 
 @attrs.define
-class Sim:
+class Sim(Machines):
     """Cluster, metrics, artifacts and clock in one."""
 
-    runs: dict[str, Run] = attrs.field(factory=dict)
     features: dict[str, Feature] = attrs.field(factory=dict)
     targets: dict[str, Target] = attrs.field(factory=dict)
     config_maps: dict[tuple[str, str], str] = attrs.field(factory=dict)
     pods: dict[str, PodView] = attrs.field(factory=dict)
     started: list[tuple[str, int]] = attrs.field(factory=list)
     stages: dict[str, tuple[str, int]] = attrs.field(factory=dict)
-    files: dict[str, bytes] = attrs.field(factory=dict)
     events: list[tuple[str, str]] = attrs.field(factory=list)
     images_seen: dict[str, str] = attrs.field(factory=dict)
-    fate: Callable[[str, int], str] = lambda _stage, _attempt: ""
     answer: Callable[[str], QueryAnswer | None] = lambda _query: None
     step_seconds: float = 0.005
     time: dt.datetime = NOW
-    effects: int = 0
     die_at: int = -1
     path_of: Callable[[str, int], str] | None = None
     queries: list[str] = attrs.field(factory=list)
@@ -84,7 +81,9 @@ class Sim:
         return tuple(run for run in self.runs.values() if run.spec.feature_ref == feature.meta.name)
 
     async def pods_of(self, run: Run):
-        return {name: pod for name, pod in self.pods.items() if name.startswith(run.meta.name)}
+        self.reads.append("pods")
+        mine = {name: pod for name, pod in self.pods.items() if name.startswith(run.meta.name)}
+        return mine | self.load_pods
 
     async def images(self, _namespace, _selector):
         return dict(self.images_seen)
@@ -122,6 +121,7 @@ class Sim:
     async def stop_pod(self, run, name):
         self.effect()
         self.pods.pop(name, None)
+        self.load_pods.pop(name, None)
         self.effect()
 
     async def create_run(self, feature, action):
@@ -174,6 +174,7 @@ class Sim:
             stage, attempt = self.stages[name]
             fate = self.fate(stage, attempt)
             self.pods[name] = self._aged(pod, stage, attempt, fate)
+        self.age()
 
     def _aged(self, pod: PodView, stage: str, attempt: int, fate: str) -> PodView:  # noqa: PLR0911 -- one return a fate
         match pod.phase, fate:
