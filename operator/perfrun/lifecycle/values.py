@@ -286,9 +286,13 @@ class Uncordon:
 
 @attrs.frozen
 class KillPods:
-    """Delete pods of the Service at once, without grace; ``pods`` are their names."""
+    """Delete pods of the Service at once, without grace; ``pods`` are their names.
+
+    Only those that were created ``before`` the fault began: what a StatefulSet makes anew has the same name.
+    """
 
     pods: tuple[str, ...]
+    before: dt.datetime
 
 
 @attrs.frozen
