@@ -52,9 +52,14 @@ type Config struct {
 	ProbeTo       float64 `json:"probe_to"`
 	ProbeStep     float64 `json:"probe_step_seconds"`
 	ProbeLateness float64 `json:"probe_lateness_seconds"`
+	ProbeUntil    float64 `json:"probe_until"` // seconds since the epoch, 0: take the time that it takes
 }
 
-const mostWindows = 100_000
+const (
+	mostWindows  = 100_000
+	mostSegments = 64
+	mostName     = 63
+)
 
 func readConfig(from io.Reader) (*Config, error) {
 	c := &Config{
@@ -83,9 +88,10 @@ func (c *Config) check() error {
 	target, err := url.Parse(c.URL)
 	need(err == nil && (target.Scheme == "http" || target.Scheme == "https") && target.Host != "",
 		"url is %q; expected an http or https URL with a host", c.URL)
-	need(c.Run != "" && len(c.Run) <= 63 && plain(c.Run), "run is %q; expected 1 to 63 letters, digits, dots or dashes", c.Run)
+	need(c.Run != "" && len(c.Run) <= mostName && plain(c.Run), "run is %q; expected 1 to 63 letters, digits, dots or dashes", c.Run)
 	need(c.Shards >= 1 && c.Shard >= 0 && c.Shard < c.Shards, "shard is %d of %d; expected 0 ≤ shard < shards", c.Shard, c.Shards)
 	need(len(c.Segments) > 0, "segments is empty; expected at least one {seconds, rate}")
+	need(len(c.Segments) <= mostSegments, "segments has %d steps; expected at most %d, for each has histograms of its own", len(c.Segments), mostSegments)
 	for i, s := range c.Segments {
 		need(s.Seconds > 0 && s.Rate >= 0 && s.Rate <= 1e7, "segments[%d] is %g s at %g/s; expected seconds above 0 and a rate from 0 to 1e7", i, s.Seconds, s.Rate)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -21,7 +22,9 @@ import (
 type exchanger struct {
 	config   *Config
 	stream   *Stream
+	address  []address // of the server, looked up once
 	clients  []*http.Transport
+	random   *rand.Rand
 	recorder *Recorder
 	budget   *Budget
 	mutex    sync.Mutex
@@ -29,7 +32,7 @@ type exchanger struct {
 	start    time.Time
 	stop     *atomic.Bool
 	body     []byte
-	turn     atomic.Uint64
+	turn     uint64
 	opened   atomic.Uint64
 	sentNow  atomic.Uint64
 	doneNow  atomic.Uint64
@@ -37,17 +40,18 @@ type exchanger struct {
 	stride   uint64
 }
 
-func newExchanger(c *Config, stream *Stream, recorder *Recorder, index int, stop *atomic.Bool) *exchanger {
+// idleSeconds is how long a connection may idle: those of a client that was given up are gone soon after.
+const idleSeconds = 30
+
+func newExchanger(c *Config, addresses []address, stream *Stream, recorder *Recorder, index int, stop *atomic.Bool) *exchanger {
 	e := &exchanger{
+		address: addresses, random: lives(c, index),
 		config: c, stream: stream, recorder: recorder, budget: newBudget(c), stop: stop, flying: map[*Request]struct{}{},
 		body: bytes.Repeat([]byte{'x'}, c.BodyBytes), serial: uint64(index), stride: uint64(c.Loops),
 	}
-	// HTTP/2 puts all requests of a client on one connection: several clients are several connections.
-	clients := 1
-	if c.HTTP == "2" {
-		clients = max(1, c.Connections/c.Loops)
-	}
-	for range clients {
+	// A client puts all requests of HTTP/2 on one connection, and those of HTTP/1.1 on the one that was used last:
+	// only several clients, used in turn, reach several servers.
+	for range max(1, c.Connections/c.Loops) {
 		e.clients = append(e.clients, e.transport())
 	}
 	return e
@@ -61,15 +65,16 @@ func (e *exchanger) transport() *http.Transport {
 	} else {
 		protocols.SetHTTP1(true)
 	}
-	most := max(1, e.config.Most/e.config.Loops)
+	// All clients together keep to max_connections.
+	most := max(1, e.config.Most/max(e.config.Connections, e.config.Loops))
 	dialer := &net.Dialer{}
 	return &http.Transport{
 		Protocols: protocols, DisableCompression: true, MaxIdleConns: most, MaxIdleConnsPerHost: most,
-		MaxConnsPerHost: most, DisableKeepAlives: e.config.Connection == "new",
+		MaxConnsPerHost: most, IdleConnTimeout: idleSeconds * time.Second, DisableKeepAlives: e.config.Connection == "new",
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: e.config.Insecure},
-		DialContext: func(ctx context.Context, network, to string) (net.Conn, error) {
-			e.opened.Add(1)
-			return dialer.DialContext(ctx, network, to)
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			turn := e.opened.Add(1) - 1
+			return dialer.DialContext(ctx, network, e.address[turn%uint64(len(e.address))].name)
 		},
 	}
 }
@@ -133,9 +138,7 @@ func (e *exchanger) close(next int64, more bool) {
 	// Goroutines that are still on their way find their request gone and write nothing.
 	e.flying = nil
 	if more {
-		e.recorder.counts[neverSent]++
-		e.recorder.at(next).Intended[neverSent]++
-		e.recorder.abandon(e.stream)
+		e.recorder.abandon(e.stream, next, e.serial, e.stride)
 	}
 }
 
@@ -226,9 +229,13 @@ func (e *exchanger) attempt(q *Request, began int64) (int, string, error) {
 		request.Header.Set(name, value)
 	}
 	request.Header.Set("X-Request-Id", requestName(e.config)+strconv.FormatUint(q.number, 10)+"-"+strconv.Itoa(int(q.attempt)))
-	client := e.clients[e.turn.Add(1)%uint64(len(e.clients))]
+	client, slot := e.client(q.attempt, request)
+	if slot < 0 {
+		defer client.CloseIdleConnections()
+	}
 	answer, err := client.RoundTrip(request)
 	if err != nil {
+		e.giveUp(client, slot)
 		return 0, server, err
 	}
 	defer answer.Body.Close()
@@ -239,6 +246,33 @@ func (e *exchanger) attempt(q *Request, began int64) (int, string, error) {
 		server = name
 	}
 	return answer.StatusCode, server, nil
+}
+
+// client returns the one for an attempt, and its slot. A retry gets one of its own (slot -1), so that it takes a new
+// connection: the old one may lead to a server that is gone.
+func (e *exchanger) client(attempt uint8, request *http.Request) (*http.Transport, int) {
+	if attempt > 0 {
+		return e.transport(), -1
+	}
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	// A connection ends with each of its requests by chance: its life is requests_per_connection on average.
+	request.Close = e.config.PerConn > 0 && e.random.IntN(e.config.PerConn) == 0
+	slot := int(e.turn % uint64(len(e.clients)))
+	e.turn++
+	return e.clients[slot], slot
+}
+
+// giveUp replaces a client whose attempt failed: HTTP/2 would send more requests after it on the same connection.
+func (e *exchanger) giveUp(client *http.Transport, slot int) {
+	if e.config.HTTP != "2" || slot < 0 {
+		return
+	}
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	if e.clients[slot] == client {
+		e.clients[slot] = e.transport()
+	}
 }
 
 // reason names an error without what differs each time, such as the local port.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"runtime"
 	"strconv"
@@ -28,6 +29,7 @@ type loop struct {
 	idleAt  int
 	idleN   int
 	conns   []*conn // by file descriptor
+	random  *rand.Rand
 	live    int
 	most    int
 	opened  uint64
@@ -52,6 +54,7 @@ type loop struct {
 
 // target is what all requests have in common.
 type target struct {
+	tls       bool
 	addresses []address
 	before    []byte // of the request, up to the value of X-Request-Id
 	after     []byte
@@ -73,7 +76,7 @@ type conn struct {
 	parser    parser
 	out       []byte
 	connected bool
-	uses      int
+	left      int    // requests until a new connection takes its place, 0: as long as it lasts
 	known     []byte // the name that server stands for
 	server    uint16
 	closed    bool
@@ -93,10 +96,15 @@ func newLoop(c *Config, t *target, stream *Stream, recorder *Recorder, index int
 		return nil, fmt.Errorf("no epoll: %w", err)
 	}
 	return &loop{
-		config: c, target: t, stream: stream, recorder: recorder, budget: newBudget(c), stop: stop, epoll: epoll,
+		config: c, target: t, stream: stream, recorder: recorder, budget: newBudget(c), stop: stop, epoll: epoll, random: lives(c, index),
 		most: max(1, c.Most/c.Loops), serial: uint64(index), stride: uint64(c.Loops),
 		buffer: make([]byte, readSize), idle: make([]*conn, max(1, c.Most/c.Loops)),
 	}, nil
+}
+
+// lives is the chance by which connections live: of a seed, but not the one of the schedule.
+func lives(c *Config, index int) *rand.Rand {
+	return rand.New(rand.NewPCG(c.Seed, 1<<32+uint64(c.Shard*c.Loops+index)))
 }
 
 func (l *loop) now() int64 { return int64(time.Since(l.start)) }
@@ -107,8 +115,13 @@ func (l *loop) warm() {
 		return
 	}
 	for range max(1, l.config.Connections/l.config.Loops) {
-		if _, kind := l.open(); kind != "" {
+		c, kind := l.open()
+		if kind != "" {
 			return
+		}
+		// All began at once, and should not end at once.
+		if l.config.PerConn > 0 {
+			c.left = 1 + l.random.IntN(l.config.PerConn)
 		}
 	}
 }
@@ -226,7 +239,6 @@ func (l *loop) begin(q *Request, now int64) {
 
 func (l *loop) transmit(c *conn, q *Request, now int64) {
 	c.request, q.conn = q, c
-	c.uses++
 	c.parser.reset()
 	l.begin(q, now)
 	l.scratch = l.target.request(l.scratch[:0], q)
@@ -266,7 +278,7 @@ func (l *loop) open() (*conn, string) {
 		return nil, "socket: " + err.Error()
 	}
 	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
-	c := &conn{fd: fd, address: a, parser: parser{servers: lower(l.config.ServedBy), noBody: l.target.head}}
+	c := &conn{fd: fd, address: a, left: l.config.PerConn, parser: parser{servers: lower(l.config.ServedBy), noBody: l.target.head}}
 	err = syscall.Connect(fd, a.socket)
 	if err != nil && err != syscall.EINPROGRESS {
 		_ = syscall.Close(fd)
@@ -355,7 +367,8 @@ func (l *loop) answered(c *conn) {
 	}
 	q.status, q.server = uint16(c.parser.status), c.server
 	reusable := c.parser.keep && len(c.out) == 0 && l.config.Connection == "keep-alive"
-	rotate := l.config.PerConn > 0 && c.uses >= l.config.PerConn
+	c.left--
+	rotate := c.left == 0
 	good := l.config.good(c.parser.status)
 	kind := ""
 	if !good {
@@ -560,9 +573,7 @@ func (l *loop) close() {
 		q = following
 	}
 	if l.more {
-		l.recorder.counts[neverSent]++
-		l.recorder.at(l.next).Intended[neverSent]++
-		l.recorder.abandon(l.stream)
+		l.recorder.abandon(l.stream, l.next, l.serial, l.stride)
 	}
 	for _, c := range l.conns {
 		if c != nil {

@@ -16,6 +16,7 @@ const (
 	exitDone  = 0
 	exitBroke = 1
 	exitUsage = 2
+	exitLate  = 3
 )
 
 func main() { os.Exit(run()) }
@@ -60,14 +61,6 @@ func load(file string) (*Config, error) {
 }
 
 func offer(config *Config, stop *atomic.Bool) int {
-	start := time.Now().Add(200 * time.Millisecond)
-	if config.StartAt > 0 {
-		wait := config.StartAt - float64(time.Now().UnixNano())/1e9
-		if wait < 0 {
-			return complain(fmt.Errorf("start_at is %.3f s ago; expected a moment that all shards can still wait for: start later", -wait), exitBroke)
-		}
-		start = time.Now().Add(time.Duration(wait * 1e9))
-	}
 	var records *Records
 	if config.Records != "" {
 		var err error
@@ -78,6 +71,16 @@ func offer(config *Config, stop *atomic.Bool) int {
 	session, err := newSession(config, records, stop)
 	if err != nil {
 		return complain(err, exitBroke)
+	}
+	start := time.Now().Add(200 * time.Millisecond)
+	if config.StartAt > 0 {
+		// Asked last of all: files and names may take their time. A load that began late would not be the one that
+		// the other shards and the fault go by.
+		wait := config.StartAt - float64(time.Now().UnixNano())/1e9
+		if wait < 0 {
+			return complain(fmt.Errorf("this generator was ready %.3f s after start_at", -wait), exitLate)
+		}
+		start = time.Now().Add(time.Duration(wait * 1e9))
 	}
 	done := make(chan struct{})
 	go tell(session, start, done)
@@ -118,7 +121,7 @@ func summarize(s *Session, books *Recorder, start time.Time, stopped bool) (*Rep
 		},
 		Offered: float64(ledger.Scheduled) / seconds, Achieved: books.achieved(seconds),
 		Connections: s.connections(), Errors: books.errors, Servers: s.names.list, Histograms: histograms,
-		WindowSize: c.Window, Windows: books.windowReports(),
+		WindowSize: c.Window, Windows: books.windowReports(), Unanswered: books.unanswered, Truncated: books.truncated,
 	}, nil
 }
 

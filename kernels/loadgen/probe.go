@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"sync/atomic"
 	"time"
 )
@@ -18,47 +19,66 @@ type Step struct {
 type ProbeReport struct {
 	Version int     `json:"version"`
 	Rate    float64 `json:"rate"`
-	Limited string  `json:"limited_by"`
+	Limited string  `json:"limited_by"` // generator, server, time, or probe_to, which was reached
 	Steps   []Step  `json:"steps"`
 }
 
 const (
 	achievedAtLeast = 0.99
 	probeTurns      = 4
+	// A step waits no longer for its last answers: the ladder has to end before the load begins.
+	probeDeadline = 1.0
+	probeAhead    = 0.1
 )
 
 // probe doubles the rate until it is too much, then halves the gap (by ratio) a few times.
 //
 // A rate is good where 99 % of it went out on time (lateness p99 within the limit) and was answered well within the
 // step or right after it. One bad step may be a hiccup of the machine: a rate is given up only when it fails twice.
+// No step is begun that may not be over at probe_until.
 func probe(c *Config, stop *atomic.Bool) (*ProbeReport, error) {
 	report := &ProbeReport{Version: reportVersion, Limited: "probe_to"}
 	good, bad := 0.0, 0.0
-	for rate := c.ProbeFrom; rate <= c.ProbeTo && !stop.Load(); rate *= 2 {
+	for rate := c.ProbeFrom; rate <= c.ProbeTo && bad == 0 && !stop.Load(); rate *= 2 {
 		fine, err := tryTwice(c, rate, report, stop)
-		if err != nil {
+		switch {
+		case errors.Is(err, errNoTime):
+			report.Rate, report.Limited = good, "time"
+			return report, nil
+		case err != nil:
 			return nil, err
+		case fine:
+			good = rate
+		default:
+			bad, report.Limited = rate, report.limit(c)
 		}
-		if !fine {
-			bad = rate
-			break
-		}
-		good = rate
 	}
 	for turn := 0; turn < probeTurns && bad > 0 && good > 0 && !stop.Load(); turn++ {
 		rate := good + (bad-good)/2
 		fine, err := tryTwice(c, rate, report, stop)
+		if errors.Is(err, errNoTime) {
+			break
+		}
 		if err != nil {
 			return nil, err
 		}
 		if fine {
 			good = rate
 		} else {
-			bad = rate
+			bad, report.Limited = rate, report.limit(c)
 		}
 	}
 	report.Rate = good
 	return report, nil
+}
+
+// limit says which side the last step, a bad one, was too much for.
+func (r *ProbeReport) limit(c *Config) string {
+	last := r.Steps[len(r.Steps)-1]
+	if last.Lateness <= c.ProbeLateness && last.Achieved >= achievedAtLeast {
+		return "server"
+	}
+	return "generator"
 }
 
 func tryTwice(c *Config, rate float64, report *ProbeReport, stop *atomic.Bool) (bool, error) {
@@ -71,28 +91,37 @@ func tryTwice(c *Config, rate float64, report *ProbeReport, stop *atomic.Bool) (
 	return false, nil
 }
 
+var errNoTime = errors.New("there is no time for another step")
+
 func try(c *Config, rate float64, report *ProbeReport, stop *atomic.Bool) (bool, error) {
 	step := *c
+	step.Deadline = min(c.Deadline, probeDeadline)
+	step.AttemptTimeout = step.Deadline
+	longest := probeAhead + c.ProbeStep + step.Deadline
+	if c.ProbeUntil > 0 && float64(time.Now().UnixNano())/1e9+longest > c.ProbeUntil {
+		return false, errNoTime
+	}
 	step.Segments = []Segment{{Seconds: c.ProbeStep, Rate: rate}}
 	step.Shard, step.Shards, step.Retries, step.Records = 0, 1, 0, ""
+	// In the servers' logs these are not the requests that are going to be counted.
+	step.Run = probeName(c.Run)
 	session, err := newSession(&step, nil, stop)
 	if err != nil {
 		return false, err
 	}
-	books := session.run(time.Now().Add(100 * time.Millisecond))
+	books := session.run(time.Now().Add(time.Duration(probeAhead * float64(time.Second))))
 	ledger := books.ledger()
 	scheduled := max(float64(ledger.Scheduled), 1)
 	s := Step{
 		Rate: rate, Achieved: min(1, books.achieved(c.ProbeStep)/(scheduled/c.ProbeStep)),
-		Answered: float64(ledger.OK) / scheduled, Lateness: float64(books.lateness.ValueAtQuantile(99)) / 1e6,
+		Answered: float64(ledger.OK) / scheduled, Lateness: float64(books.lateness.total().ValueAtQuantile(99)) / 1e6,
 	}
 	s.Good = s.Achieved >= achievedAtLeast && s.Answered >= achievedAtLeast && s.Lateness <= c.ProbeLateness
 	report.Steps = append(report.Steps, s)
-	if !s.Good {
-		report.Limited = "generator"
-		if s.Lateness <= c.ProbeLateness && s.Achieved >= achievedAtLeast {
-			report.Limited = "server"
-		}
-	}
 	return s.Good, nil
+}
+
+func probeName(run string) string {
+	name := "probe." + run
+	return name[:min(len(name), mostName)]
 }

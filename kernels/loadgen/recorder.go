@@ -1,10 +1,11 @@
 package main
 
 import (
+	"cmp"
+	"math"
+	"slices"
 	"sync"
 	"time"
-
-	hdr "github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // Outcome is how a request, or an attempt, ended.
@@ -23,6 +24,8 @@ const (
 const (
 	mostServers = 4096
 	mostErrors  = 64
+	// mostUnanswered bounds the list of requests without a good answer, in each loop and in all.
+	mostUnanswered = 20_000
 	// coarse histograms have 8 buckets per doubling, from 1 µs: 9 % wide, good enough to draw.
 	perDoubling   = 8
 	coarseBuckets = 32 * perDoubling
@@ -49,6 +52,9 @@ type Request struct {
 	queued         bool
 }
 
+// Unanswered is the number of a request that got no good answer, and its outcome.
+type Unanswered [2]uint64
+
 // Window counts what happened in one stretch of time.
 type Window struct {
 	Intended [outcomes]uint32 // by outcome, of requests that were due in this window
@@ -68,7 +74,11 @@ type Recorder struct {
 	sent    uint64
 	lastOut int64 // when the last first attempt began
 
-	latency, firstLatency, lateness *hdr.Histogram
+	latency, firstLatency, lateness *Distribution
+	edges                           []int64 // where each segment ends
+
+	unanswered []Unanswered
+	truncated  uint64
 
 	windows  []Window
 	known    map[string]uint16
@@ -80,12 +90,15 @@ type Recorder struct {
 }
 
 func newRecorder(c *Config, names *Names, records *Records) *Recorder {
-	// In microseconds, up to an hour, three significant digits: 0.1 % of any value.
-	histogram := func() *hdr.Histogram { return hdr.New(1, int64(time.Hour/time.Microsecond), 3) }
 	r := &Recorder{
-		config: c, latency: histogram(), firstLatency: histogram(), lateness: histogram(),
-		known: map[string]uint16{}, names: names, errors: map[string]uint64{},
+		config: c, latency: newDistribution(c), firstLatency: newDistribution(c), lateness: newDistribution(c),
+		known: map[string]uint16{}, names: names, errors: map[string]uint64{}, unanswered: []Unanswered{},
 		window: int64(c.Window * float64(time.Second)), deadline: c.deadline(),
+	}
+	end := 0.0
+	for _, segment := range c.Segments {
+		end += segment.Seconds
+		r.edges = append(r.edges, int64(math.Round(end*1e9)))
 	}
 	if records != nil {
 		r.sheet = &sheet{records: records, chunk: make([]byte, 0, sheetRecords*recordSize)}
@@ -101,10 +114,19 @@ func (r *Recorder) at(t int64) *Window {
 	return &r.windows[index]
 }
 
+// segment returns the one in which a request was intended.
+func (r *Recorder) segment(intended int64) int {
+	index := 0
+	for index < len(r.edges)-1 && intended >= r.edges[index] {
+		index++
+	}
+	return index
+}
+
 // handle notes that the generator turned to a request: what passed since the intended time is its own lateness.
 func (r *Recorder) handle(q *Request, now int64) {
 	q.handled = now
-	_ = r.lateness.RecordValue(max(now-q.intended, 0) / 1000)
+	r.lateness.record(r.segment(q.intended), max(now-q.intended, 0)/1000)
 }
 
 // begin notes the first attempt.
@@ -118,7 +140,7 @@ func (r *Recorder) begin(q *Request, now int64) {
 func (r *Recorder) firstDone(q *Request, outcome Outcome, now int64) {
 	q.first = outcome
 	r.first[outcome]++
-	_ = r.firstLatency.RecordValue(r.counted(q, outcome, now) / 1000)
+	r.firstLatency.record(r.segment(q.intended), r.counted(q, outcome, now)/1000)
 }
 
 func (r *Recorder) counted(q *Request, outcome Outcome, now int64) int64 {
@@ -136,11 +158,14 @@ func (r *Recorder) finish(q *Request, outcome Outcome, now int64) {
 	due.Intended[outcome]++
 	if outcome != inFlight {
 		took := r.counted(q, outcome, now) / 1000
-		_ = r.latency.RecordValue(took)
+		r.latency.record(r.segment(q.intended), took)
 		if due.latency == nil {
 			due.latency = new([coarseBuckets]uint32)
 		}
 		due.latency[coarse(took)]++
+	}
+	if outcome != ok {
+		r.miss(q.number, outcome)
 	}
 	if outcome == ok {
 		done := r.at(now)
@@ -155,15 +180,23 @@ func (r *Recorder) finish(q *Request, outcome Outcome, now int64) {
 	}
 }
 
-// abandon accounts for the rest of a schedule that is not run any more.
-func (r *Recorder) abandon(stream *Stream) {
-	for {
-		intended, more := stream.next()
-		if !more {
-			return
-		}
+// abandon accounts for the rest of a schedule that is not run any more: for the request that is due at next, and those
+// after it, which are numbered on from serial.
+func (r *Recorder) abandon(stream *Stream, next int64, serial, stride uint64) {
+	for more := true; more; next, more = stream.next() {
 		r.counts[neverSent]++
-		r.at(intended).Intended[neverSent]++
+		r.at(next).Intended[neverSent]++
+		r.miss(serial, neverSent)
+		serial += stride
+	}
+}
+
+// miss notes a request that got no good answer, so that the servers' logs can be asked about it.
+func (r *Recorder) miss(number uint64, outcome Outcome) {
+	if len(r.unanswered) < mostUnanswered {
+		r.unanswered = append(r.unanswered, Unanswered{number, uint64(outcome)})
+	} else {
+		r.truncated++
 	}
 }
 
@@ -237,9 +270,14 @@ func (r *Recorder) merge(other *Recorder) {
 	r.held += other.held
 	r.sent += other.sent
 	r.lastOut = max(r.lastOut, other.lastOut)
-	r.latency.Merge(other.latency)
-	r.firstLatency.Merge(other.firstLatency)
-	r.lateness.Merge(other.lateness)
+	r.latency.merge(other.latency)
+	r.firstLatency.merge(other.firstLatency)
+	r.lateness.merge(other.lateness)
+	r.unanswered = append(r.unanswered, other.unanswered...)
+	slices.SortFunc(r.unanswered, func(a, b Unanswered) int { return cmp.Compare(a[0], b[0]) })
+	kept := min(len(r.unanswered), mostUnanswered)
+	r.truncated += other.truncated + uint64(len(r.unanswered)-kept)
+	r.unanswered = r.unanswered[:kept]
 	for kind, count := range other.errors {
 		r.errors[kind] += count
 	}

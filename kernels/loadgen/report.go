@@ -34,6 +34,8 @@ type Report struct {
 	Windows     []WindowReport    `json:"windows"`
 	Records     *RecordsReport    `json:"records,omitempty"`
 	Schedule    []Segment         `json:"segments"`
+	Unanswered  []Unanswered      `json:"unanswered"`
+	Truncated   uint64            `json:"unanswered_truncated"`
 }
 
 // Ledger accounts for every scheduled request; it closes by construction and is checked all the same.
@@ -125,14 +127,23 @@ func encode(h *hdr.Histogram) (string, error) {
 	return string(text), err
 }
 
+// histograms returns each distribution as a whole, and by segment as NAME.0, NAME.1 and so on.
 func (r *Recorder) histograms() (map[string]string, error) {
 	encoded := map[string]string{}
-	for name, h := range map[string]*hdr.Histogram{"latency": r.latency, "first_latency": r.firstLatency, "lateness": r.lateness} {
+	add := func(name string, h *hdr.Histogram) error {
 		text, err := encode(h)
-		if err != nil {
+		encoded[name] = text
+		return err
+	}
+	for name, d := range map[string]*Distribution{"latency": r.latency, "first_latency": r.firstLatency, "lateness": r.lateness} {
+		if err := add(name, d.total()); err != nil {
 			return nil, err
 		}
-		encoded[name] = text
+		for index, each := range d.segments {
+			if err := add(name+"."+strconv.Itoa(index), each); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return encoded, nil
 }

@@ -39,8 +39,8 @@ func newSession(c *Config, records *Records, stop *atomic.Bool) (*Session, error
 		stream := s.schedule.stream(c.Arrivals == "poisson", c.Seed, c.Shard*c.Loops+index, streams)
 		recorder := newRecorder(c, s.names, records)
 		s.recorders = append(s.recorders, recorder)
-		if t == nil {
-			s.runners = append(s.runners, newExchanger(c, stream, recorder, index, stop))
+		if c.HTTP == "2" || t.tls {
+			s.runners = append(s.runners, newExchanger(c, t.addresses, stream, recorder, index, stop))
 			continue
 		}
 		l, err := newLoop(c, t, stream, recorder, index, stop)
@@ -52,18 +52,15 @@ func newSession(c *Config, records *Records, stop *atomic.Bool) (*Session, error
 	return s, nil
 }
 
-// newTarget prepares the requests of the HTTP/1.1 engine; it returns nil where the other engine is needed.
+// newTarget finds the server, whose name is looked up once for the whole run, and prepares the HTTP/1.1 requests.
 func newTarget(c *Config) (*target, error) {
 	at, err := url.Parse(c.URL)
 	if err != nil {
 		return nil, err
 	}
-	if c.HTTP == "2" || at.Scheme == "https" {
-		return nil, nil
-	}
 	port := at.Port()
 	if port == "" {
-		port = "80"
+		port = at.Scheme
 	}
 	addresses, err := resolve(at.Hostname(), port)
 	if err != nil {
@@ -90,7 +87,7 @@ func newTarget(c *Config) (*target, error) {
 	after.WriteString("\r\n")
 	after.WriteString(strings.Repeat("x", c.BodyBytes))
 	return &target{
-		addresses: addresses, before: []byte(before.String()), after: []byte(after.String()), head: c.Method == "HEAD",
+		tls: at.Scheme == "https", addresses: addresses, before: []byte(before.String()), after: []byte(after.String()), head: c.Method == "HEAD",
 		name: requestName(c),
 	}, nil
 }

@@ -19,9 +19,13 @@ from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, Request, 
 import attrs
 
 from perfrun_kernels import contract
+from perfrun_kernels.contract import ContractError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+INDEX_ENV: Final = "JOB_COMPLETION_INDEX"
+"""Environment variable in which Kubernetes tells the pod of an Indexed Job which one it is."""
 
 TRY_SECONDS: Final = 10.0
 FIRST_PAUSE_SECONDS: Final = 0.2
@@ -30,9 +34,23 @@ PASSING: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.T
 """Client errors that ask to come again later; all others are final."""
 
 
+def completion_index(environ: Mapping[str, str]) -> int | None:
+    """Return which pod of an Indexed Job this is, or None where it is none.
+
+    Raises:
+        ContractError: what the environment holds is no index.
+    """
+    text = environ.get(INDEX_ENV, "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal()):
+        raise ContractError(f"{INDEX_ENV} is {text!r}; expected a whole number from 0, as Kubernetes sets it")
+    return int(text)
+
+
 @attrs.frozen
 class Destination:
-    """Where a result goes, as the environment says."""
+    """Where a result goes, as the environment says; each pod of an Indexed Job has a place of its own."""
 
     url: str
     token_file: str = ""
@@ -40,10 +58,16 @@ class Destination:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Destination | None:
-        """Return the destination, or None where a parent reads standard output instead."""
+        """Return the destination, or None where a parent reads standard output instead.
+
+        Raises:
+            ContractError: the pod's index is none.
+        """
         url = environ.get(contract.RESULT_URL_ENV, "")
         if not url:
             return None
+        if (index := completion_index(environ)) is not None:
+            url = f"{url}/{index}"
         return cls(url, environ.get(contract.TOKEN_FILE_ENV, ""), environ.get(contract.CA_FILE_ENV, ""))
 
 

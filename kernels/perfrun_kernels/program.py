@@ -24,11 +24,16 @@ Progress = Callable[[str], None]
 
 @attrs.frozen
 class Task:
-    """What a program gets: its unchecked ``parameters``, the seconds that measuring may take, and where to report."""
+    """What a program gets: its unchecked ``parameters``, the seconds that measuring may take, and where to report.
+
+    ``index`` says which of the pods of an Indexed Job this is, None where it is no such pod. All of them get the same
+    request.
+    """
 
     parameters: Mapping[str, Any]
     budget_seconds: float
     progress: Progress
+    index: int | None = None
 
 
 @attrs.frozen

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from perfrun_kernels import contract
 from perfrun_kernels.contract import ContractError, Outcome, Request, Result
 from perfrun_kernels.faults import BrokenMeasurementError, ParametersError, Terminated, UnmeasurableError
-from perfrun_kernels.handin import Destination, HandInError, leave_message, put
+from perfrun_kernels.handin import Destination, HandInError, completion_index, leave_message, put
 from perfrun_kernels.program import Task, find
 
 if TYPE_CHECKING:
@@ -41,13 +41,13 @@ def main(environ: Mapping[str, str]) -> int:
     """
     log = Path(environ.get(TERMINATION_LOG_ENV, "") or DEFAULT_TERMINATION_LOG)
     try:
-        request = read_request(environ)
+        request, index = read_request(environ), completion_index(environ)
     except ContractError as error:
         tell(str(error))
         leave_message(log, str(error)[: contract.TERMINATION_LIMIT // 4])
         return EXIT_NO_REQUEST
     with terminable() as order:
-        result = run(request, order)
+        result = run(request, order, index)
     line = result.to_json()
     sys.stdout.write(f"{RESULT_PREFIX}{line}\n")
     sys.stdout.flush()
@@ -99,13 +99,16 @@ def terminable() -> Iterator[Order]:
     yield order
 
 
-def run(request: Request, order: Order) -> Result:
-    """Run the request's program and return its result; nothing that it raises gets past here."""
+def run(request: Request, order: Order, index: int | None = None) -> Result:
+    """Run the request's program and return its result; nothing that it raises gets past here.
+
+    ``index`` is this pod's in an Indexed Job, where it is one.
+    """
     started = time.time()
     try:
         order.raises = True
         program = find(request.kind)
-        measured = program(Task(request.parameters, request.budget_seconds, tell))
+        measured = program(Task(request.parameters, request.budget_seconds, tell, index))
         order.raises = False
         result = Result(
             run=request.run, stage=request.stage, attempt=request.attempt, outcome="Completed",

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from perfrun_kernels.contract import Histogram, Scalar, Table
-from perfrun_kernels.faults import ParametersError, UnmeasurableError
+from perfrun_kernels.faults import ParametersError
 from perfrun_kernels.load.generator import start
 from perfrun_kernels.load.parameters import LoadParameters, parse
+from perfrun_kernels.load.proving import Proof, prove
 from perfrun_kernels.program import Fact, Measurement, Task
 
 ENDINGS: Final = ("ok", "error", "timeout", "never_sent", "in_flight")
@@ -17,7 +18,6 @@ ENDINGS: Final = ("ok", "error", "timeout", "never_sent", "in_flight")
 
 MICROSECOND: Final = 1e-6
 _SPARE_SECONDS: Final = 10.0
-_PROBE_STEP_SECONDS: Final = 0.5
 
 
 def run(task: Task) -> Measurement:
@@ -25,14 +25,14 @@ def run(task: Task) -> Measurement:
 
     Raises:
         ParametersError: its parameters are wrong, or the schedule does not fit into the budget.
-        UnmeasurableError: the generator is missing, or cannot offer the highest rate of the schedule from here.
+        UnmeasurableError: the generator is missing, cannot offer the highest rate of the schedule from here, or was
+            ready only after the common start.
         BrokenMeasurementError: the generator broke.
     """
-    wanted = parse(task.parameters)
+    wanted = parse(task.parameters, task.index)
     _fits(wanted, task.budget_seconds)
-    probed = _probe(wanted, task) if wanted.probe else None
-    report = start(wanted.config, task.progress)
-    return _measurement(report, probed)
+    proof = prove(wanted.config, task.progress, time.time) if wanted.probe else None
+    return _measurement(start(wanted.config, task.progress), proof)
 
 
 def _fits(wanted: LoadParameters, budget: float) -> None:
@@ -46,23 +46,7 @@ def _fits(wanted: LoadParameters, budget: float) -> None:
         raise ParametersError(msg)
 
 
-def _probe(wanted: LoadParameters, task: Task) -> dict[str, Any]:
-    rate = max(each["rate"] for each in wanted.config["segments"]) / wanted.config["shards"]
-    # What is to be offered is the last rate tried: more than that need not be known, and would only burden the server.
-    ladder = {"probe_from": max(1.0, rate / 8), "probe_to": max(1.0, rate), "probe_step_seconds": _PROBE_STEP_SECONDS}
-    report = start({**wanted.config, **ladder, "start_at": 0.0, "records": ""}, task.progress, probe=True)
-    task.progress(f"this generator can offer {report['rate']:.0f}/s of the {rate:.0f}/s that are needed")
-    if report["rate"] < 0.99 * rate and report["limited_by"] == "generator":
-        msg = (
-            f"generator saturated at {report['rate']:.0f}/s, and the schedule needs {rate:.0f}/s from each of "
-            f"{wanted.config['shards']} shards: use more shards or more loops"
-        )
-        facts: dict[str, Fact] = {"offerable_rate": float(report["rate"]), "needed_rate": float(rate)}
-        raise UnmeasurableError("GeneratorSaturated", msg, facts)
-    return report
-
-
-def _measurement(report: Mapping[str, Any], probed: Mapping[str, Any] | None) -> Measurement:
+def _measurement(report: Mapping[str, Any], proof: Proof | None) -> Measurement:
     ledger, attempts = report["ledger"], report["attempts"]
     scalars = {f"ledger.{name}": Scalar("requests", float(count)) for name, count in ledger.items()}
     scalars |= {f"attempts.{name}": Scalar("requests", float(count)) for name, count in attempts.items()}
@@ -74,12 +58,14 @@ def _measurement(report: Mapping[str, Any], probed: Mapping[str, Any] | None) ->
         "connections.opened": Scalar("connections", float(report["connections"]["opened"])),
         "connections.most": Scalar("connections", float(report["connections"]["most"])),
     }
-    if probed is not None:
-        scalars["offerable_rate"] = Scalar("1/s", float(probed["rate"]))
+    scalars["unanswered.truncated"] = Scalar("requests", float(report["unanswered_truncated"]))
     facts: dict[str, Fact] = {
         "shard": report["shard"], "shards": report["shards"], "stopped": report["stopped"],
         "window_seconds": report["window_seconds"],
     }  # fmt: skip
+    if proof is not None:
+        scalars["offerable_rate"] = proof.rate
+        facts["probe"] = proof.how
     facts |= {f"error.{kind}": count for kind, count in report["errors"].items()}
     if (records := report.get("records")) is not None:
         facts |= {f"records.{name}": value for name, value in records.items()}
@@ -90,7 +76,11 @@ def _measurement(report: Mapping[str, Any], probed: Mapping[str, Any] | None) ->
         scalars=scalars,
         facts=facts,
         histograms={name: Histogram("s", MICROSECOND, data) for name, data in report["histograms"].items()},
-        tables={"windows": _windows(report), "latency_by_window": _latencies(report)},
+        tables={
+            "windows": _windows(report),
+            "latency_by_window": _latencies(report),
+            "unanswered": Table(["number", "outcome"], [[float(each) for each in row] for row in report["unanswered"]]),
+        },
     )
 
 

@@ -15,6 +15,9 @@ VERSIONS: Final = ("1.1", "2")
 BODY_BYTES: Final[Mapping[str, int]] = {"small": 0, "medium": 4 * 1024, "large": 64 * 1024}
 """Bytes of a request's body by its size; a small request has none."""
 
+MOST_STEPS: Final = 64
+"""Steps of a schedule: each has histograms of its own."""
+
 _MAX_SEED: Final = 2**63 - 1
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
 _LONGEST_NAME: Final = 63
@@ -33,7 +36,7 @@ class LoadParameters:
     deadline: float
 
 
-def parse(data: Mapping[str, Any]) -> LoadParameters:
+def parse(data: Mapping[str, Any], index: int | None = None) -> LoadParameters:
     """Read the program's parameters.
 
     ``url``; ``run`` (the prefix of request ids); ``schedule``: a list of ``seconds`` and ``rate`` (requests per
@@ -42,7 +45,8 @@ def parse(data: Mapping[str, Any]) -> LoadParameters:
     ``request_size`` (small, medium, large) or ``body_bytes``; ``served_by_header``; ``deadline_seconds``,
     ``attempt_seconds``, ``retries``, ``retry_budget`` (a share of the requests), ``backoff_seconds``; ``start_at``
     (seconds since the epoch, for all shards alike), ``shard``, ``shards``; ``window_seconds``; ``loops`` (threads);
-    ``records`` (a path); ``probe`` and ``probe_lateness_seconds``.
+    ``records`` (a path); ``probe`` and ``probe_lateness_seconds``. ``index``, the pod's in an Indexed Job, is the
+    shard there.
 
     Raises:
         ParametersError: something is missing, unknown or out of bounds; the message names all of it.
@@ -56,14 +60,19 @@ def parse(data: Mapping[str, Any]) -> LoadParameters:
     segments = [_segment(each) for each in arguments.items("schedule")]
     if not segments:
         arguments.complain("schedule", [], "at least one {seconds, rate}")
+    if len(segments) > MOST_STEPS:
+        arguments.complain("schedule", f"{len(segments)} steps", f"at most {MOST_STEPS}")
     shards = arguments.integer("shards", 1, least=1, most=1000)
+    shard = arguments.integer("shard", 0, least=0, most=shards - 1)
+    if index is not None and index >= shards:
+        arguments.complain("shards", shards, f"more than {index}, which is this pod's index in its Job")
     deadline = arguments.number("deadline_seconds", 5.0, above=0, most=600)
     retries = arguments.integer("retries", 0, least=0, most=20)
     size = arguments.choice("request_size", "small", tuple(BODY_BYTES))
     connections = arguments.integer("connections", 64, least=1, most=65_536)
     config: dict[str, Any] = {
         "url": url, "run": run or "run", "segments": segments, "shards": shards, "retries": retries,
-        "shard": arguments.integer("shard", 0, least=0, most=shards - 1),
+        "shard": shard if index is None else index,
         "arrivals": arguments.choice("arrivals", "poisson", ARRIVALS),
         "seed": arguments.integer("seed", 0, least=0, most=_MAX_SEED),
         "start_at": arguments.number("start_at", 0.0, least=0),

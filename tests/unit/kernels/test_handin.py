@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from perfrun_kernels import contract
-from perfrun_kernels.handin import Destination, HandInError, Pacing, leave_message, put
+from perfrun_kernels.handin import INDEX_ENV, Destination, HandInError, Pacing, completion_index, leave_message, put
 
 
 class Receiver:
@@ -162,6 +162,21 @@ def test_the_environment_names_the_destination() -> None:
     assert Destination.of({}) is None
     environ = {contract.RESULT_URL_ENV: "u", contract.TOKEN_FILE_ENV: "t", contract.CA_FILE_ENV: "c"}
     assert Destination.of(environ) == Destination("u", "t", "c")
+
+
+def test_each_pod_of_a_job_hands_in_at_a_place_of_its_own(receiver: Receiver) -> None:
+    environ = {contract.RESULT_URL_ENV: receiver.url, INDEX_ENV: "12"}
+    destination = Destination.of(environ)
+    assert destination is not None
+    assert destination.url == f"{receiver.url}/12"
+    assert completion_index(environ) == 12
+    assert completion_index({}) is None
+
+
+@pytest.mark.parametrize("text", ["-1", "1/../2", "two", "²"])
+def test_an_index_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(contract.ContractError, match=r"JOB_COMPLETION_INDEX is .*expected a whole number"):
+        Destination.of({contract.RESULT_URL_ENV: "u", INDEX_ENV: text})
 
 
 def test_a_termination_message_is_left_where_that_is_possible(tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
 """A real HTTP server on loopback that can freeze, fail and drop, and remembers every request id."""
 
 import asyncio
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -102,3 +106,28 @@ class Freeze:
 @pytest.fixture
 def freeze() -> type[Freeze]:
     return Freeze
+
+
+class Process:
+    """The same server as a process of its own, which signals can stop and let go on."""
+
+    def __init__(self) -> None:
+        self._running = subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True)
+        self.pid = self._running.pid
+        self.url = self._running.stdout.readline().strip()
+
+    def end(self) -> None:
+        self._running.send_signal(signal.SIGCONT)
+        self._running.kill()
+        self._running.communicate()
+
+
+@pytest.fixture
+def served() -> Iterator[Process]:
+    process = Process()
+    yield process
+    process.end()
+
+
+if __name__ == "__main__":
+    print(Server(Path(__file__).stem, good).url, flush=True)  # noqa: T201 -- its parent reads it

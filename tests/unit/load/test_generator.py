@@ -3,6 +3,7 @@
 import itertools
 import math
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -11,8 +12,8 @@ import pytest
 from scipy import stats
 
 from perfrun.measuring import histograms, ledger, timeline
-from perfrun_kernels.faults import BrokenMeasurementError
-from perfrun_kernels.load import binary, generator, records
+from perfrun_kernels.faults import BrokenMeasurementError, UnmeasurableError
+from perfrun_kernels.load import binary, finding, generator, records
 
 FALSE_ALARM = 0.001
 
@@ -25,11 +26,24 @@ def latency(report, name="latency"):
     return histograms.decode(report["histograms"][name], "s", 1e-6)
 
 
-def test_a_frozen_server_shows_in_p99(serve, offer, freeze):
-    rule = freeze(at=700, seconds=1.0)
-    report = offer(url=serve(rule).url, segments=[{"seconds": 4, "rate": 500}])
-    # A quarter of the requests were due while it was frozen: the slowest hundredth waited nearly all of it.
-    assert latency(report).quantile(0.99) > 0.8 * rule.seconds
+def test_a_stopped_server_shows_in_p99(served, offer):
+    frozen = []
+
+    def freeze():
+        began = time.monotonic()
+        os.kill(served.pid, signal.SIGSTOP)
+        time.sleep(1.0)
+        os.kill(served.pid, signal.SIGCONT)
+        frozen.append(time.monotonic() - began)
+
+    timer = threading.Timer(1.5, freeze)
+    timer.start()
+    report = offer(url=served.url, segments=[{"seconds": 4, "rate": 400}], deadline_seconds=60)
+    timer.join()
+    # A quarter of the requests were due while it was stopped: the slowest hundredth waited nearly all of it.
+    assert latency(report).quantile(0.99) > 0.8 * frozen[0]
+    # Half of them would not be late at all but for what the stop left to be done.
+    assert latency(report).quantile(0.5) < latency(report).quantile(0.99)
     assert books(report).ok == books(report).scheduled
 
 
@@ -214,9 +228,20 @@ def test_bad_configurations_are_refused_in_one_sentence(offer):
         offer(url="nowhere")
 
 
-def test_a_start_that_is_over_is_refused(serve, offer):
-    with pytest.raises(BrokenMeasurementError, match="start later"):
-        offer(url=serve().url, segments=[{"seconds": 1, "rate": 1}], start_at=1.0)
+def test_a_generator_that_is_ready_too_late_does_not_begin(serve, offer):
+    server = serve()
+    with pytest.raises(UnmeasurableError, match=r"ready .* s after start_at: raise load.lead") as raised:
+        offer(url=server.url, segments=[{"seconds": 1, "rate": 1}], start_at=1.0)
+    assert raised.value.reason == "LateStart"
+    assert server.seen == []
+
+
+def test_every_request_without_a_good_answer_is_listed(serve, offer):
+    server = serve(lambda _, name: "503 Busy" if name.split("-")[-2] in {"7", "30"} else "200 OK")
+    report = offer(url=server.url, segments=[{"seconds": 0.5, "rate": 100}], arrivals="constant", retries=1)
+    error = records.OUTCOMES.index("error")
+    assert report["unanswered"] == [[7, error], [30, error]]
+    assert report["unanswered_truncated"] == 0
 
 
 def test_the_probe_reports_a_rate_that_was_good(serve):
@@ -226,11 +251,20 @@ def test_the_probe_reports_a_rate_that_was_good(serve):
     assert report["rate"] in {step["rate"] for step in report["steps"] if step["good"]}
 
 
+def test_requests_of_the_probe_are_none_of_the_run(serve):
+    server = serve()
+    config = {"url": server.url, "run": "r" * 63, "probe_from": 50, "probe_to": 50, "probe_lateness_seconds": 10,
+              "segments": [{"seconds": 1, "rate": 1}]}  # fmt: skip
+    generator.start(config, lambda line: None, probe=True)
+    assert server.seen
+    assert all(name.startswith("probe.rrr") for name in server.seen)
+
+
 def test_the_generator_passes_its_own_tests():
     environment = {**os.environ, "GOFLAGS": "", "GOWORK": "off", "CGO_ENABLED": "0"}
     path = f"{environment['PATH']}:/usr/local/go/bin:/usr/lib/go/bin"
     command = ["go", "test", "-mod=readonly", "./..."]
     ended = subprocess.run(
-        command, cwd=generator.SOURCE, env={**environment, "PATH": path}, capture_output=True, text=True, check=False
+        command, cwd=finding.SOURCE, env={**environment, "PATH": path}, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
