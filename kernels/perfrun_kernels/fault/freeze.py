@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from perfrun_kernels.contract import FaultOrder, FaultReport
-from perfrun_kernels.fault import processes, rights, timing, waiting
+from perfrun_kernels.fault import alone, processes, rights, timing, waiting
 from perfrun_kernels.fault.processes import Process
 from perfrun_kernels.fault.refusal import LeftError, RefusedError
 from perfrun_kernels.fault.tracer import Frozen, Tracer, TracerError
@@ -35,6 +35,11 @@ def run(order: FaultOrder, armed: Callable[[str], None]) -> FaultReport:
     """
     rights.need("SYS_PTRACE", "stop the node's kubelet and container runtime", rights.effective())
     timing.refuse_if_late(order, time.time())
+    with alone.hold(order):
+        return _run_alone(order, armed)
+
+
+def _run_alone(order: FaultOrder, armed: Callable[[str], None]) -> FaultReport:
     _refuse_unless_traceable(processes.of_node())
     tracer = Tracer()
     try:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Final
 
 from perfrun_kernels.contract import FaultOrder, FaultReport
-from perfrun_kernels.fault import links, rights, rules, timing, waiting
-from perfrun_kernels.fault.refusal import RefusedError
+from perfrun_kernels.fault import alone, links, rights, rules, timing, waiting
+from perfrun_kernels.fault.refusal import LeftError, RefusedError
 from perfrun_kernels.fault.rules import Nft, NftError, Table
 
 EXPIRY_SECONDS: Final = 2.0
@@ -31,7 +31,12 @@ def run(order: FaultOrder, path: str, armed: Callable[[str], None]) -> FaultRepo
     """
     rights.need("NET_ADMIN", "drop the node's packets", rights.effective())
     timing.refuse_if_late(order, time.time())
-    nft = Nft.find(path)
+    with alone.hold(order):
+        return _run_alone(order, Nft.find(path), armed)
+
+
+def _run_alone(order: FaultOrder, nft: Nft, armed: Callable[[str], None]) -> FaultReport:
+    _refuse_if_cut_off(nft)
     uplinks = links.uplinks()
     if not uplinks:
         raise RefusedError(
@@ -59,6 +64,17 @@ def run(order: FaultOrder, path: str, armed: Callable[[str], None]) -> FaultRepo
     )  # fmt: skip
 
 
+def _refuse_if_cut_off(nft: Nft) -> None:
+    try:
+        still = [table for table in nft.tables() if nft.dropping(table)]
+    except NftError as error:
+        raise RefusedError("NftRefused", f"the node's tables could not be looked at: {error}") from error
+    if still:
+        raise RefusedError(
+            "FaultUnderWay", f"table {still[0]} of an agent that is gone still cuts this node off; it ends by itself"
+        )
+
+
 def _inject(order: FaultOrder, nft: Nft, table: Table, uplinks: list[str], armed: Callable[[str], None]) -> float:
     trigger = nft.ready()
     armed(f"table {table} for {', '.join(uplinks)} drops nothing yet")
@@ -69,12 +85,15 @@ def _inject(order: FaultOrder, nft: Nft, table: Table, uplinks: list[str], armed
         raise
     try:
         injected_at = trigger.pull(rules.cutting(table, uplinks, order.ends_at - now))
-        dropping = nft.dropping(table)
     except NftError as error:
         raise RefusedError("NftRefused", f"the kernel did not take the isolation: {error}") from error
+    try:
+        dropping = nft.dropping(table)
+    except NftError as error:
+        raise LeftError("Unseen", f"the isolation was ended, as it could not be looked at: {error}") from error
     # A fault of a few milliseconds may be over by the time of the look.
     if dropping != set(uplinks) and time.time() < order.ends_at:
-        raise RefusedError("NotInjected", f"the kernel drops packets of {sorted(dropping)}, ordered were {uplinks}")
+        raise LeftError("Partly", f"packets of {sorted(dropping)} were dropped, ordered were {uplinks}; it was ended")
     return injected_at
 
 

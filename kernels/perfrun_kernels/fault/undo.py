@@ -12,7 +12,7 @@ import time
 from typing import Final
 
 from perfrun_kernels.contract import FaultOrder, FaultReport
-from perfrun_kernels.fault import processes, rights, tracer
+from perfrun_kernels.fault import alone, processes, rights, tracer
 from perfrun_kernels.fault.refusal import LeftError
 from perfrun_kernels.fault.rules import Nft, NftError
 
@@ -28,15 +28,16 @@ def run(order: FaultOrder, path: str) -> FaultReport:
         LeftError: something is still there.
     """
     rights.need("NET_ADMIN", "see and remove the tables of faults", rights.effective())
-    found, seen = _tables(Nft.find(path))
-    try:
+    rights.need("SYS_PTRACE", "see whether kubelet and container runtime stand still", rights.effective())
+    held, agent = alone.take_over()
+    with held:
+        found, seen = _tables(Nft.find(path))
         ended, awake = _processes()
-    except PermissionError:
-        ended, awake = [], "processes were not looked at, for want of SYS_PTRACE"
+    before = [f"the fault agent {agent} was ended"] if agent else []
     return FaultReport(
         order.fault, order.node, order.kind, "Clean", undone_at=time.time(),
-        message="; ".join([*found, *ended]) or "nothing was found",
-        proof=f"{seen}; {awake}",
+        message="; ".join([*before, *found, *ended]) or "nothing was found",
+        proof=f"no fault agent is at work; {seen}; {awake}",
     )  # fmt: skip
 
 

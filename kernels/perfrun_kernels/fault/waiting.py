@@ -35,7 +35,8 @@ def until(
     while True:
         left = moment - clock()
         taken = signal.sigtimedwait(signals, max(0.0, min(left, LONGEST_WAIT_SECONDS)))
-        if taken is not None:
+        # Python hands out number 0 where the process itself was stopped meanwhile and the time ran out.
+        if taken is not None and taken.si_signo in signals:
             return signal.Signals(taken.si_signo)
         if clock() >= moment:
             return None

@@ -1,8 +1,8 @@
 """The pod that makes one node fail for a while, or cleans up after such a fault.
 
-It gets the fewest rights with which a node can be cut off or frozen: the node's network, its process table, and two
-capabilities, of which each kind of fault gets the one that it needs. It is not privileged, mounts nothing of the node
-and has no token.
+It gets the fewest rights with which a node can be cut off or frozen: the node's network, its process table and two
+capabilities, and of these only what its kind of fault needs. It is not privileged, mounts nothing of the node and has
+no token.
 No owner: an agent lives in another namespace than its run, and it must not go with the run before it has cleaned up.
 
 Pure: the same order and settings give the same manifest, so an agent can be ordered again without becoming another.
@@ -102,7 +102,8 @@ def _spec(order: AgentOrder, settings: AgentSettings) -> dict[str, Any]:
         "nodeName": order.node,
         "tolerations": [{"operator": "Exists"}],
         "hostNetwork": True,
-        "hostPID": True,
+        # Only kubelet and container runtime have to be seen; a network is cut off without.
+        "hostPID": order.kind != "isolate",
         "restartPolicy": "Never",
         "activeDeadlineSeconds": WAITING_SECONDS + _seconds(order),
         "terminationGracePeriodSeconds": _GRACE_SECONDS,

@@ -50,9 +50,16 @@ def test_it_gets_only_the_capabilities_of_its_kind(kind: contract.FaultKind, cap
     assert security["readOnlyRootFilesystem"] is True
 
 
-def test_it_sees_its_nodes_network_and_processes_and_mounts_nothing() -> None:
+@pytest.mark.parametrize(("kind", "processes"), [("isolate", False), ("freeze", True), ("undo", True)])
+def test_it_sees_its_nodes_network_and_processes_only_where_it_must(
+    kind: contract.FaultKind, *, processes: bool
+) -> None:
+    spec = agent_pod(attrs.evolve(ORDER, kind=kind), SETTINGS)["spec"]
+    assert (spec["hostNetwork"], spec["hostPID"]) == (True, processes)
+
+
+def test_it_mounts_nothing() -> None:
     spec = agent_pod(ORDER, SETTINGS)["spec"]
-    assert (spec["hostNetwork"], spec["hostPID"]) == (True, True)
     assert "volumes" not in spec
     assert "volumeMounts" not in container(agent_pod(ORDER, SETTINGS))
 
