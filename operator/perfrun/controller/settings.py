@@ -14,6 +14,8 @@ from typing import Any, Final, Literal, cast
 import attrs
 
 from perfrun.controller.watches import WATCH_SECONDS
+from perfrun.manifests.agents import DEFAULT_COMMAND as DEFAULT_AGENT_COMMAND
+from perfrun.manifests.agents import DEFAULT_NAMESPACE, AgentSettings
 from perfrun.manifests.pods import PodSettings
 
 DEFAULT_COMMAND: Final = ("python", "-m", "perfrun_kernels")
@@ -33,7 +35,8 @@ class SettingsError(ValueError):
 class Settings:
     """Everything that an operator is told.
 
-    ``namespaces`` are those that it serves; none means all. ``results_url`` is how benchmark pods reach it.
+    ``namespaces`` are those that it serves; none means all. ``results_url`` is how benchmark pods reach it. Fault agents
+    have image and RuntimeClass of benchmark pods where ``agent_image`` and ``agent_runtime_class`` are empty.
     ``tls_dir`` holds ``tls.crt``, ``tls.key`` and ``ca.crt``; without it everything is plain HTTP. ``identity``
     names the operator on its lease and on Events.
     """
@@ -45,6 +48,10 @@ class Settings:
     command: tuple[str, ...] = DEFAULT_COMMAND
     runtime_class: str = ""
     pod_resources: Mapping[str, Mapping[str, str]] = attrs.field(factory=lambda: DEFAULT_RESOURCES)
+    agent_namespace: str = DEFAULT_NAMESPACE
+    agent_image: str = ""
+    agent_command: tuple[str, ...] = DEFAULT_AGENT_COMMAND
+    agent_runtime_class: str = ""
     results_url: str = ""
     host: str = "0.0.0.0"  # noqa: S104 -- pods and the API server come from elsewhere
     port: int = 8443
@@ -73,6 +80,13 @@ class Settings:
         return PodSettings(
             image=self.image, command=self.command, results_url=self.reached_at, ca_bundle=self._ca_bundle(),
             runtime_class=self.runtime_class, resources=self.pod_resources,
+        )  # fmt: skip
+
+    def agents(self) -> AgentSettings:
+        """Return what this operator adds to every fault agent."""
+        return AgentSettings(
+            namespace=self.agent_namespace, image=self.agent_image or self.image, command=self.agent_command,
+            runtime_class=self.agent_runtime_class or self.runtime_class,
         )  # fmt: skip
 
     def _ca_bundle(self) -> str:
@@ -164,12 +178,13 @@ def _port(text: str) -> int:
 
 _CONVERT: Final[Mapping[str, Any]] = {
     "namespaces": lambda text: tuple(part for each in text.split(",") if (part := each.strip())),
-    "command": _words, "pod_resources": _resources, "port": _port, "probe_port": _port,
+    "command": _words, "agent_command": _words, "pod_resources": _resources, "port": _port, "probe_port": _port,
     "tls_dir": Path, "log_format": _format, "log_level": _level, "workers": _positive, "watch_seconds": _positive,
 }  # fmt: skip
 
 _EXPECTED: Final[Mapping[str, str]] = {
     "command": "words as a shell has them, or a JSON list of strings",
+    "agent_command": "words as a shell has them, or a JSON list of strings",
     "pod_resources": 'JSON such as {"requests": {"cpu": "1"}, "limits": {"memory": "2Gi"}}',
     "port": "a port, 0 to 65535", "probe_port": "a port, 0 to 65535",
     "log_format": "json or console", "log_level": "debug, info, warning or error",
@@ -184,6 +199,10 @@ _HELP: Final[Mapping[str, str]] = {
     "command": "command of benchmark pods",
     "runtime_class": "RuntimeClass of benchmark pods",
     "pod_resources": "default resources of benchmark pods, as JSON",
+    "agent_namespace": "namespace of fault agents; one that admits privileged pods",
+    "agent_image": "image of fault agents; that of benchmark pods by default",
+    "agent_command": "command of fault agents",
+    "agent_runtime_class": "RuntimeClass of fault agents; that of benchmark pods by default",
     "results_url": "URL under which benchmark pods reach this operator",
     "host": "address to listen on; empty means every address",
     "port": "port of results, gates, artifacts and admission",

@@ -24,7 +24,7 @@ from perfrun_kernels import contract
 DEFAULT_NAMESPACE: Final = "perfrun-chaos"
 DEFAULT_COMMAND: Final = ("python", "-m", "perfrun_kernels.fault")
 
-DEFAULT_RESOURCES: Final[Mapping[str, Mapping[str, str]]] = {
+_RESOURCES: Final[Mapping[str, Mapping[str, str]]] = {
     "requests": {"cpu": "10m", "memory": "32Mi"},
     "limits": {"memory": "128Mi"},
 }
@@ -45,16 +45,13 @@ _CAPABILITIES: Final[Mapping[str, tuple[str, ...]]] = {
 class AgentSettings:
     """What the operator adds to every fault agent.
 
-    ``namespace`` is where agents run, whatever the run's own: one whose Pod Security level is privileged. ``labels``
-    are further ones, by which an installation tells its agents.
+    ``namespace`` is where agents run, whatever the run's own: one whose Pod Security level is privileged.
     """
 
     namespace: str = DEFAULT_NAMESPACE
     image: str = ""
     command: tuple[str, ...] = DEFAULT_COMMAND
     runtime_class: str = ""
-    resources: Mapping[str, Mapping[str, str]] = attrs.field(factory=lambda: DEFAULT_RESOURCES)
-    labels: Mapping[str, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -81,7 +78,6 @@ def agent_pod(order: AgentOrder, settings: AgentSettings) -> dict[str, Any]:
             "name": order.name,
             "namespace": settings.namespace,
             "labels": {
-                **settings.labels,
                 labels.NAME: "perfrun",
                 labels.COMPONENT: labels.FAULT_AGENT,
                 labels.MANAGED_BY: "perfrun",
@@ -115,7 +111,7 @@ def _spec(order: AgentOrder, settings: AgentSettings) -> dict[str, Any]:
                 "image": settings.image,
                 "command": list(settings.command),
                 "env": [{"name": contract.FAULT_ENV, "value": _contract_order(order).to_json()}],
-                "resources": {kind: dict(amounts) for kind, amounts in settings.resources.items()},
+                "resources": {kind: dict(amounts) for kind, amounts in _RESOURCES.items()},
                 "securityContext": _security(order.kind),
                 "terminationMessagePolicy": "FallbackToLogsOnError",
             }

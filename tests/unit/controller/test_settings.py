@@ -35,6 +35,7 @@ def test_a_command_is_words(text: str) -> None:
         ("log-level", "loud"),
         ("command", "[1]"),
         ("command", '"'),
+        ("agent-command", "[]"),
         ("pod-resources", "many"),
         ("pod-resources", '{"max": {}}'),
     ],
@@ -54,3 +55,19 @@ def test_pods_are_told_where_and_whom_to_trust(tmp_path: Path) -> None:
 def test_a_missing_certificate_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"ca\.crt cannot be read"):
         read(["--tls-dir", str(tmp_path)], {}).pods()
+
+
+def test_fault_agents_are_made_from_what_benchmark_pods_are_where_nothing_else_is_said() -> None:
+    agents = read(["--image", "kernels:1", "--runtime-class", "slim"], {}).agents()
+    assert (agents.namespace, agents.image, agents.runtime_class) == ("perfrun-chaos", "kernels:1", "slim")
+    assert agents.command == ("python", "-m", "perfrun_kernels.fault")
+
+
+def test_fault_agents_may_have_an_image_of_their_own() -> None:
+    environment = {
+        "PERFRUN_IMAGE": "kernels:1", "PERFRUN_AGENT_IMAGE": "agent:2", "PERFRUN_AGENT_NAMESPACE": "chaos",
+        "PERFRUN_AGENT_COMMAND": '["agent", "-v"]', "PERFRUN_AGENT_RUNTIME_CLASS": "host",
+    }  # fmt: skip
+    agents = read([], environment).agents()
+    assert (agents.namespace, agents.image, agents.runtime_class) == ("chaos", "agent:2", "host")
+    assert agents.command == ("agent", "-v")

@@ -84,12 +84,6 @@ def test_it_is_found_by_its_run_from_any_namespace() -> None:
     assert found == ["fault-agent", "checkout-1", ORDER.run_uid, "shop", "s1-fault", "isolate"]
 
 
-def test_labels_of_the_installation_do_not_win_over_its_own() -> None:
-    settings = attrs.evolve(SETTINGS, labels={"team": "a", labels.RUN: "another"})
-    found = agent_pod(ORDER, settings)["metadata"]["labels"]
-    assert (found["team"], found[labels.RUN]) == ("a", "checkout-1")
-
-
 def test_it_is_never_restarted_and_outlasts_its_fault() -> None:
     spec = agent_pod(ORDER, SETTINGS)["spec"]
     assert spec["restartPolicy"] == "Never"
