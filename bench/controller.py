@@ -29,7 +29,7 @@ import aiohttp
 import attrs
 
 from perfrun.adapters.api import AlreadyExists, Api, NotFound, load_configuration
-from perfrun.adapters.kubernetes import object_path, pods_path
+from perfrun.adapters.paths import object_path, pods_path
 from perfrun.api import API_VERSION
 
 RUNS = int(os.environ.get("PERFRUN_BENCH_RUNS", "100"))

@@ -11,7 +11,7 @@ from kubernetes.aio.client.configuration import Configuration
 from workbench import STAGE, Bench, start_of
 
 from perfrun.adapters.api import AlreadyExists, Api, NotFound, load_configuration
-from perfrun.adapters.kubernetes import object_path, pods_path
+from perfrun.adapters.paths import object_path, pods_path
 from perfrun.adapters.reading import MalformedError
 from perfrun.api.feature import ConfigMapKeyRef, FeatureStatus
 from perfrun.api.run import Phase, RunSpec, RunStatus

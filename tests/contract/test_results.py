@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from workbench import STAGE, Bench, start_of
 
-from perfrun.adapters.kubernetes import pods_path
+from perfrun.adapters.paths import pods_path
 from perfrun.api.run import Phase
 from perfrun.controller.access import Access
 from perfrun.controller.admission import Admission

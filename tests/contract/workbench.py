@@ -9,7 +9,8 @@ import attrs
 from perfrun.adapters.api import Api
 from perfrun.adapters.artifacts import FsspecArtifacts
 from perfrun.adapters.events import Recorder
-from perfrun.adapters.kubernetes import KubernetesCluster, object_path
+from perfrun.adapters.kubernetes import KubernetesCluster
+from perfrun.adapters.paths import object_path
 from perfrun.adapters.reading import feature_of, run_of
 from perfrun.api import API_VERSION
 from perfrun.api.plan import Plan, PlannedScenario, PlannedStep, Stage

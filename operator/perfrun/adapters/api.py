@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -109,10 +109,14 @@ class Api:
         return await self.request("GET", path, query=query, accept=accept)
 
     async def pages(
-        self, path: str, selector: str = "", accept: str = "application/json"
+        self, path: str, selector: str = "", accept: str = "application/json", fields: str = ""
     ) -> AsyncIterator[dict[str, Any]]:
-        """Yield the objects of a list, page by page; raises NotFound, Refused, Unavailable."""
-        query = {"limit": _PAGE} | ({"labelSelector": selector} if selector else {})
+        """Yield the objects of a list, page by page; raises NotFound, Refused, Unavailable.
+
+        ``selector`` chooses by labels, ``fields`` by the fields that the server can choose by.
+        """
+        chosen = {"labelSelector": selector, "fieldSelector": fields}
+        query = {"limit": _PAGE} | {name: value for name, value in chosen.items() if value}
         while True:
             page = await self.get(path, query, accept)
             for item in page.get("items") or ():
@@ -134,9 +138,40 @@ class Api:
         """Apply a JSON merge patch; raises Conflict, NotFound, Refused, Unavailable."""
         return await self.request("PATCH", path, body=body, content_type="application/merge-patch+json")
 
-    async def delete(self, path: str) -> None:
-        """Delete in the background; raises NotFound, Refused, Unavailable."""
-        await self.request("DELETE", path, body={"propagationPolicy": "Background"})
+    async def delete(self, path: str, uid: str = "", grace: int | None = None) -> None:
+        """Delete in the background; raises NotFound, Refused, Unavailable.
+
+        With a ``uid`` only the object that has it is deleted; another of its name raises Conflict. ``grace`` are the
+        seconds that a pod gets to end; left out, as many as it asks for.
+        """
+        options: dict[str, Any] = {"propagationPolicy": "Background"}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
+        await self.request("DELETE", path, body=options)
+
+    async def chunks(self, path: str, query: Mapping[str, str], seconds: float) -> AsyncGenerator[bytes, None]:
+        """Yield an answer that is no JSON, as it comes, for so many seconds; raises NotFound, Refused, Unavailable.
+
+        Whoever has read enough closes the iterator, and the connection goes with it.
+        """
+        client, headers = self._client, {"Accept": "*/*", "Content-Type": "application/json"}
+        try:
+            response = await self._open(client, "GET", path, query, None, headers, seconds)
+            if response.status == HTTPStatus.UNAUTHORIZED:
+                await self._renew(client)
+                response = await self._open(self._client, "GET", path, query, None, headers, seconds)
+            try:
+                if response.status != HTTPStatus.OK:
+                    _judge(response.status, await response.read(), f"GET {path}")
+                async for chunk in response.response.content.iter_any():
+                    yield chunk
+            finally:
+                response.response.close()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            msg = f"the API server at {self.server} did not answer GET {path}: {error or type(error).__name__}"
+            raise Unavailable(msg) from error
 
     async def request(
         self,
@@ -172,15 +207,27 @@ class Api:
         headers: Mapping[str, str],
     ) -> tuple[int, bytes]:
         try:
-            request = await client.param_serialize(
-                method, path, query_params=list((query or {}).items()), header_params=dict(headers), body=body,
-                auth_settings=["BearerToken"],
-            )  # fmt: skip
-            response = await client.call_api(*request, _request_timeout=TIMEOUT)
+            response = await self._open(client, method, path, query, body, headers, TIMEOUT)
             return int(response.status), bytes(await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             msg = f"the API server at {self.server} did not answer {method} {path}: {error or type(error).__name__}"
             raise Unavailable(msg) from error
+
+    async def _open(
+        self,
+        client: ApiClient,
+        method: Method,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Mapping[str, Any] | None,
+        headers: Mapping[str, str],
+        seconds: float,
+    ) -> Any:
+        request = await client.param_serialize(
+            method, path, query_params=list((query or {}).items()), header_params=dict(headers), body=body,
+            auth_settings=["BearerToken"],
+        )  # fmt: skip
+        return await client.call_api(*request, _request_timeout=seconds)
 
     async def renew(self) -> None:
         """Read the credentials again and connect anew."""

@@ -28,6 +28,7 @@ from perfrun.lifecycle.values import (
     DeleteRun,
     Emit,
     Feature,
+    Hold,
     Key,
     Run,
     StartPod,
@@ -35,7 +36,7 @@ from perfrun.lifecycle.values import (
     Store,
     Target,
 )
-from perfrun.ports import Artifacts, Clock, Cluster, Metrics, artifact_root
+from perfrun.ports import Artifacts, Clock, Cluster, Metrics, Unavailable, artifact_root
 
 log = logging.getLogger(__name__)
 
@@ -128,22 +129,39 @@ async def _stored(
 
 
 async def _apply(about: Run | Feature | Target, actions: tuple[Action, ...], world: World) -> None:
-    """Carry out actions in order; each is idempotent, so being killed in between costs nothing."""
+    """Carry out actions in order; each is idempotent, so being killed in between costs nothing.
+
+    One that fails does not hold back the others, for a node that does not answer must not keep another from being
+    given back. Only where the run could not be held nothing else is done.
+    """
+    failed: Unavailable | None = None
     for action in actions:
-        match about, action:
-            case Run(), StartPod():
-                await world.cluster.start_pod(about, action)
-            case Run(), StopPod():
-                await world.cluster.stop_pod(about, action.name)
-            case Run(), change if isinstance(change, CHANGES):
-                await world.cluster.change(about, change)
-            case Feature(), CreateRun():
-                await world.cluster.create_run(about, action)
-            case _, CancelRun():
-                await world.cluster.cancel_run(about.meta.namespace, action.name)
-            case _, DeleteRun():
-                await world.cluster.delete_run(about.meta.namespace, action.name)
-            case _, Emit():
-                await world.cluster.emit(about, action)
-            case _:
-                continue
+        try:
+            await _carry_out(about, action, world)
+        except Unavailable as error:
+            if isinstance(action, Hold):
+                raise
+            log.warning("action failed", extra={"action": type(action).__name__, "error": str(error)})
+            failed = failed or error
+    if failed is not None:
+        raise failed
+
+
+async def _carry_out(about: Run | Feature | Target, action: Action, world: World) -> None:
+    match about, action:
+        case Run(), StartPod():
+            await world.cluster.start_pod(about, action)
+        case Run(), StopPod():
+            await world.cluster.stop_pod(about, action.name)
+        case Run(), change if isinstance(change, CHANGES):
+            await world.cluster.change(about, change)
+        case Feature(), CreateRun():
+            await world.cluster.create_run(about, action)
+        case _, CancelRun():
+            await world.cluster.cancel_run(about.meta.namespace, action.name)
+        case _, DeleteRun():
+            await world.cluster.delete_run(about.meta.namespace, action.name)
+        case _, Emit():
+            await world.cluster.emit(about, action)
+        case _:
+            pass

@@ -7,52 +7,72 @@ a pod that failed to start, so that the run ends with the server's own words ins
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Mapping
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import attrs
 
 from perfrun.adapters import reading, writing
 from perfrun.adapters.api import METADATA_ONLY, AlreadyExists, Api, NotFound, Refused
+from perfrun.adapters.disturbing import Disturbing, Wrote
+from perfrun.adapters.draining import Draining
 from perfrun.adapters.events import Recorder
+from perfrun.adapters.externals import Externals
+from perfrun.adapters.paths import object_path, or_none, pods_path
 from perfrun.adapters.podview import image_digests, pod_view
+from perfrun.adapters.protection import Protection
+from perfrun.adapters.rights import Rights
+from perfrun.adapters.seeing import Seeing
+from perfrun.adapters.servedlogs import ServedLogs
+from perfrun.adapters.starting import Starting
 from perfrun.api import API_VERSION
 from perfrun.api.feature import ConfigMapKeyRef, FeatureStatus
+from perfrun.api.plan import Stage
 from perfrun.api.run import RunStatus
+from perfrun.api.service import Workload
 from perfrun.api.target import TargetStatus
-from perfrun.lifecycle.values import CreateRun, Emit, Feature, Key, Kind, Meta, PodView, Run, StartPod, Target
+from perfrun.capabilities.base import ServedIds
+from perfrun.lifecycle.values import (
+    AgentView,
+    Change,
+    CreateRun,
+    Emit,
+    Feature,
+    Key,
+    Meta,
+    Missing,
+    NodeView,
+    OtherRun,
+    PodView,
+    Run,
+    StartPod,
+    Target,
+    WorkloadView,
+)
 from perfrun.manifests import labels
+from perfrun.manifests.agents import AgentSettings
+from perfrun.manifests.external import ExternalState
 from perfrun.manifests.names import label_value
-from perfrun.manifests.pods import Attempt, PodSettings, benchmark_pod
+from perfrun.manifests.pods import PodSettings
 from perfrun.manifests.runs import perf_run
 from perfrun.ports import Clock, Conflict, Unavailable
 
 log = logging.getLogger(__name__)
 
-REFUSED: Final = "Refused"
-"""Waiting reason of a pod that the API server did not take."""
+T = TypeVar("T")
 
-Wrote = Callable[[Key, str], None]
-
-
-def object_path(kind: Kind, namespace: str, name: str = "") -> str:
-    """Return the path of an object of ours, or of all of its kind in a namespace."""
-    path = f"/apis/{API_VERSION}/namespaces/{quote(namespace)}/{reading.PLURALS[kind]}"
-    return f"{path}/{quote(name)}" if name else path
-
-
-def pods_path(namespace: str, name: str = "") -> str:
-    """Return the path of a pod, or of all pods in a namespace."""
-    path = f"/api/v1/namespaces/{quote(namespace)}/pods"
-    return f"{path}/{quote(name)}" if name else path
+_AGENTS: Final = AgentSettings()
 
 
 class KubernetesCluster:
     """Implements ports.Cluster.
 
-    ``wrote`` hears the key and new resource version of every object of ours that is written or created.
+    ``wrote`` hears the key and new resource version of every object of ours that is written or created. ``home`` are
+    the namespace and the pod's name of this operator, where it runs in the cluster. ``namespaces`` are those that it
+    serves; none means all.
     """
 
     def __init__(
@@ -62,13 +82,24 @@ class KubernetesCluster:
         clock: Clock,
         events: Recorder,
         wrote: Wrote = lambda _key, _version: None,
+        *,
+        agents: AgentSettings = _AGENTS,
+        home: tuple[str, str] = ("", ""),
+        namespaces: tuple[str, ...] = (),
     ) -> None:
         self._api = api
-        self._pods = pods
         self._clock = clock
         self._events = events
         self._wrote = wrote
-        self._refusals: dict[tuple[str, str], PodView] = {}
+        self._seeing = Seeing(api, agents.namespace, namespaces)
+        self._protection = Protection(api, self._seeing, *home)
+        self._rights = Rights(api, agents.namespace)
+        self._logs = ServedLogs(api)
+        self._starting = Starting(api, pods, clock)
+        self._externals = Externals(api, self._seeing)
+        self._disturbing = Disturbing(
+            api, pods, agents, clock, self._externals, Draining(api), self._starting.refused, wrote
+        )
 
     async def run(self, key: Key) -> Run | None:
         """Read a PerfRun; raises MalformedError where it cannot be understood."""
@@ -87,7 +118,7 @@ class KubernetesCluster:
 
     async def config_map_key(self, namespace: str, ref: ConfigMapKeyRef) -> str | None:
         """Read one key of a ConfigMap; None where either is missing."""
-        stored = await _or_none(self._api.get(f"/api/v1/namespaces/{quote(namespace)}/configmaps/{quote(ref.name)}"))
+        stored = await or_none(self._api.get(f"/api/v1/namespaces/{quote(namespace)}/configmaps/{quote(ref.name)}"))
         return None if stored is None else (stored.get("data") or {}).get(ref.key)
 
     async def runs_of(self, feature: Feature) -> tuple[Run, ...]:
@@ -99,9 +130,7 @@ class KubernetesCluster:
     async def pods_of(self, run: Run) -> Mapping[str, PodView]:
         """List the run's pods by name, those that the API server refused included."""
         found = await self._list(pods_path(run.meta.namespace), f"{labels.RUN_UID}={run.meta.uid}")
-        views = {view.name: view for view in map(pod_view, found)}
-        refused = {name: view for (uid, name), view in self._refusals.items() if uid == run.meta.uid}
-        return refused | views
+        return self._starting.refused.of(run.meta.uid) | {view.name: view for view in map(pod_view, found)}
 
     async def images(self, namespace: str, selector: Mapping[str, str]) -> Mapping[str, str]:
         """Return the image digests of the pods with these labels, by ``pod/container``."""
@@ -111,7 +140,8 @@ class KubernetesCluster:
     async def save_run(self, run: Run, status: RunStatus) -> Run:
         """Replace the run's status; raises Conflict where the run changed or went."""
         if status.phase.finished:
-            self._forget(run.meta.uid)
+            self._starting.refused.forget(run.meta.uid)
+            self._disturbing.forget(run.meta.uid)
         return attrs.evolve(run, status=status, meta=await self._save(run, status.to_wire()))
 
     async def save_feature(self, feature: Feature, status: FeatureStatus) -> Feature:
@@ -123,40 +153,60 @@ class KubernetesCluster:
         return attrs.evolve(target, status=status, meta=await self._save(target, status.to_wire()))
 
     async def start_pod(self, run: Run, action: StartPod) -> None:
-        """Create the pod, unless it is there.
-
-        Raises:
-            Unavailable: an earlier run's pod still holds the name, or the pod was refused; ``pods_of`` then tells why.
-            ValueError: the run has no frozen plan.
-        """
-        if run.status.frozen is None:
-            msg = f"PerfRun {run.meta.name} has no frozen plan; a pod can only be started after it"
-            raise ValueError(msg)
-        attempt = Attempt(
-            pod=action.name, namespace=run.meta.namespace, run=run.meta.name, run_uid=run.meta.uid,
-            feature=run.spec.feature_ref or "", stage=action.stage, number=action.attempt,
-            target=run.status.frozen.target,
-        )  # fmt: skip
-        try:
-            await self._api.create(pods_path(run.meta.namespace), benchmark_pod(attempt, self._pods))
-        except AlreadyExists:
-            there = await _or_none(self._api.get(pods_path(run.meta.namespace, action.name)))
-            if there is None or not reading.owned_by(there, run.meta.uid):
-                msg = f"pod {run.meta.namespace}/{action.name} belongs to something else that is not gone yet"
-                raise Unavailable(msg) from None
-        except (Refused, NotFound) as refusal:
-            now = self._clock.now()
-            self._refusals[run.meta.uid, action.name] = PodView(
-                name=action.name, uid="", phase="Pending", created=now, waiting=REFUSED,
-                message=f"the API server refuses it: {refusal}",
-            )  # fmt: skip
-            msg = f"pod {run.meta.namespace}/{action.name} was refused: {refusal}"
-            raise Unavailable(msg) from refusal
+        """Create the pod, unless it is there; raises Unavailable where it was refused, and ``pods_of`` tells why."""
+        await self._starting.start(run, action)
 
     async def stop_pod(self, run: Run, name: str) -> None:
         """Delete the pod, if it is there."""
-        self._refusals.pop((run.meta.uid, name), None)
-        await _or_none(self._api.delete(pods_path(run.meta.namespace, name)))
+        await self._starting.stop(run, name)
+
+    async def nodes(self) -> Mapping[str, NodeView]:
+        """Return all nodes by name."""
+        return await _allowed(self._seeing.nodes())
+
+    async def serving(self, namespace: str, service: str) -> Mapping[str, tuple[str, ...]] | Missing:
+        """Return the names of the pods that are ready behind a Service by node, or why that is not known."""
+        return await _allowed(self._seeing.serving(namespace, service))
+
+    async def workload(self, namespace: str, workload: Workload) -> WorkloadView | Missing:
+        """Return a workload's replicas, or why they are not known."""
+        return await _allowed(self._seeing.workload(namespace, workload))
+
+    async def jobs_of(self, run: Run) -> frozenset[str]:
+        """Return the names of the run's Jobs."""
+        return await _allowed(self._seeing.jobs_of(run))
+
+    async def agents_of(self, run: Run) -> Mapping[str, AgentView]:
+        """Return the run's fault agents by pod name, those that the API server refused included."""
+        return self._disturbing.refused_agents.of(run.meta.uid) | await _allowed(self._seeing.agents_of(run))
+
+    async def foreign_faults(self, run: Run) -> tuple[str, ...]:
+        """Return the other runs (``namespace/name``) that have faults which are not undone."""
+        return await _allowed(self._seeing.foreign_faults(run))
+
+    async def external_of(self, run: Run) -> Mapping[str, ExternalState]:
+        """Return the state of every fault of the run that another tool carries out, by fault id."""
+        return await _allowed(self._externals.states(run))
+
+    async def protected(self, run: Run, prometheus: str) -> Mapping[str, str]:  # noqa: ARG002 -- the port's signature
+        """Return the nodes of the operator and of the Prometheus at this URL, each with what it carries."""
+        return await _allowed(self._protection.nodes(prometheus))
+
+    async def others(self, run: Run) -> tuple[OtherRun, ...]:
+        """Return the other unfinished runs against the run's target."""
+        return await _allowed(self._seeing.others(run))
+
+    async def denied(self, run: Run) -> str:
+        """Return a sentence about what the run's plan needs and the operator may not do, or nothing."""
+        return await _allowed(self._rights.denied(run))
+
+    async def served_ids(self, run: Run, stage: Stage, since: dt.datetime) -> ServedIds:
+        """Return the request ids of this stage's load that the pods behind the Service have logged since a moment."""
+        return await _allowed(self._logs.ids(run, stage, since))
+
+    async def change(self, run: Run, action: Change) -> None:
+        """Carry out one change; raises Conflict where the run changed, Unavailable where the change was not made."""
+        await _allowed(self._disturbing.change(run, action))
 
     async def create_run(self, feature: Feature, action: CreateRun) -> None:
         """Create the run, unless one of this name is there."""
@@ -174,11 +224,11 @@ class KubernetesCluster:
 
     async def cancel_run(self, namespace: str, name: str) -> None:
         """Set ``spec.cancel`` on the run, if it is there."""
-        await _or_none(self._api.merge(object_path("PerfRun", namespace, name), {"spec": {"cancel": True}}))
+        await or_none(self._api.merge(object_path("PerfRun", namespace, name), {"spec": {"cancel": True}}))
 
     async def delete_run(self, namespace: str, name: str) -> None:
         """Delete the run, if it is there."""
-        await _or_none(self._api.delete(object_path("PerfRun", namespace, name)))
+        await or_none(self._api.delete(object_path("PerfRun", namespace, name)))
 
     async def emit(self, about: Run | Feature | Target, event: Emit) -> None:
         """Have an Event recorded; it is on its way when this returns, and the work goes on."""
@@ -211,12 +261,8 @@ class KubernetesCluster:
         except (NotFound, Conflict):
             return
 
-    def _forget(self, uid: str) -> None:
-        for name in [each for each in self._refusals if each[0] == uid]:
-            del self._refusals[name]
-
     async def _read(self, key: Key) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = await _or_none(self._api.get(object_path(key.kind, key.namespace, key.name)))
+        found: dict[str, Any] | None = await or_none(self._api.get(object_path(key.kind, key.namespace, key.name)))
         return found
 
     async def _list(self, path: str, selector: str = "") -> list[dict[str, Any]]:
@@ -249,8 +295,10 @@ def _understood(stored: Mapping[str, Any], owner: str) -> Run | None:
         return None
 
 
-async def _or_none(answer: Awaitable[Any]) -> Any:
+async def _allowed(answer: Awaitable[T]) -> T:
+    """Return the answer; where the API server refuses it, nothing is known, which is not the same as nothing."""
     try:
         return await answer
-    except NotFound:
-        return None
+    except Refused as refusal:
+        msg = f"the API server refuses what is needed: {refusal}"
+        raise Unavailable(msg) from refusal

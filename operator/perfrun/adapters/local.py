@@ -8,22 +8,46 @@ features that own runs) is simply not there.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import os
 import sys
 from collections.abc import Callable, Mapping
+from typing import Final
 
 import attrs
 
 from perfrun.adapters.local_process import LocalProcess, Order
 from perfrun.api.feature import ConfigMapKeyRef, FeatureStatus
+from perfrun.api.plan import Stage
 from perfrun.api.run import RunStatus
+from perfrun.api.service import Workload
 from perfrun.api.target import TargetStatus
-from perfrun.lifecycle.values import CreateRun, Emit, Feature, Key, PodView, Run, StartPod, Target
-from perfrun.ports import Artifacts, Clock, Conflict, result_path
+from perfrun.capabilities.base import ServedIds
+from perfrun.lifecycle.values import (
+    AgentView,
+    Change,
+    CreateRun,
+    Emit,
+    Feature,
+    Key,
+    Missing,
+    NodeView,
+    OtherRun,
+    PodView,
+    Run,
+    StartPod,
+    Target,
+    WorkloadView,
+)
+from perfrun.manifests.external import ExternalState
+from perfrun.ports import Artifacts, Clock, Conflict, Unavailable, result_path
 from perfrun_kernels import contract
 
 COMMAND = (sys.executable, "-m", "perfrun_kernels")
 """What runs a benchmark; the command of a target's pods is that of their image, which is not here."""
+
+NO_CLUSTER: Final = "NeedsCluster"
+WHAT_TO_DO: Final = "apply it as a PerfRun to the cluster of the Service"
 
 
 class LocalCluster:
@@ -134,6 +158,56 @@ class LocalCluster:
         task = asyncio.create_task(self._remove(name, process))
         self._stopping.add(task)
         task.add_done_callback(self._stopping.discard)
+
+    async def nodes(self) -> Mapping[str, NodeView]:
+        """Return nothing: there are no nodes."""
+        return {}
+
+    async def serving(self, namespace: str, service: str) -> Mapping[str, tuple[str, ...]] | Missing:
+        """Return that a Service needs a cluster."""
+        return Missing(NO_CLUSTER, f"Service {namespace}/{service} is in a cluster, and this run is not: {WHAT_TO_DO}")
+
+    async def workload(self, namespace: str, workload: Workload) -> WorkloadView | Missing:
+        """Return that a workload needs a cluster."""
+        name = f"{workload.kind} {namespace}/{workload.name}"
+        return Missing(NO_CLUSTER, f"{name} is in a cluster, and this run is not: {WHAT_TO_DO}")
+
+    async def jobs_of(self, run: Run) -> frozenset[str]:  # noqa: ARG002 -- the port's signature
+        """Return nothing: there are no Jobs."""
+        return frozenset()
+
+    async def agents_of(self, run: Run) -> Mapping[str, AgentView]:  # noqa: ARG002 -- the port's signature
+        """Return nothing: there is no node on which an agent could be."""
+        return {}
+
+    async def foreign_faults(self, run: Run) -> tuple[str, ...]:  # noqa: ARG002 -- the port's signature
+        """Return nothing: there is one run."""
+        return ()
+
+    async def external_of(self, run: Run) -> Mapping[str, ExternalState]:  # noqa: ARG002 -- the port's signature
+        """Return nothing: other tools work on clusters only."""
+        return {}
+
+    async def protected(self, run: Run, prometheus: str) -> Mapping[str, str]:  # noqa: ARG002 -- the port's signature
+        """Return nothing: there are no nodes."""
+        return {}
+
+    async def others(self, run: Run) -> tuple[OtherRun, ...]:  # noqa: ARG002 -- the port's signature
+        """Return nothing: there is one run."""
+        return ()
+
+    async def denied(self, run: Run) -> str:  # noqa: ARG002 -- the port's signature
+        """Return that nothing can be loaded or broken from here."""
+        return f"load and faults need a cluster, and this run has none: {WHAT_TO_DO}"
+
+    async def served_ids(self, run: Run, stage: Stage, since: dt.datetime) -> ServedIds:  # noqa: ARG002 -- the port's
+        """Return that there are no servers whose logs could be read."""
+        return ServedIds((), (), ("logs of pods are in a cluster, and this run is not",))
+
+    async def change(self, run: Run, action: Change) -> None:  # noqa: ARG002 -- the port's signature
+        """Refuse: decisions ask for none where ``denied`` says why."""
+        msg = f"{type(action).__name__} needs a cluster: {WHAT_TO_DO}"
+        raise Unavailable(msg)
 
     async def create_run(self, feature: Feature, action: CreateRun) -> None:
         """Do nothing: without a cluster no feature owns a run."""

@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from perfrun.adapters.surroundings import disturbed, handed_in
 from perfrun.api.durations import seconds
+from perfrun.api.faults import FINALIZER
 from perfrun.api.feature import FeatureSpec
 from perfrun.api.plan import Stage
 from perfrun.api.run import Frozen, RunSpec, StageStatus, TimeWindow
 from perfrun.api.target import Prometheus, TargetSpec
 from perfrun.capabilities.base import QueryAnswer
+from perfrun.lifecycle.needs import needs
 from perfrun.lifecycle.values import (
     Feature,
     FeatureObservation,
@@ -23,7 +26,6 @@ from perfrun.lifecycle.values import (
 )
 from perfrun.measuring.promql import with_window
 from perfrun.ports import Cluster, result_path
-from perfrun_kernels.contract import ContractError, Result
 
 if TYPE_CHECKING:
     from perfrun.adapters.drive import World
@@ -34,7 +36,7 @@ SUSTAINED_STEPS = 4
 
 async def observe_run(run: Run, world: World) -> RunObservation:
     """Return the world as the run sees it now."""
-    if run.status.phase.finished or run.meta.deleting:
+    if run.status.phase.finished or (run.meta.deleting and FINALIZER not in run.meta.finalizers):
         return RunObservation()
     frozen = run.status.frozen
     if frozen is None:
@@ -50,7 +52,8 @@ async def observe_run(run: Run, world: World) -> RunObservation:
     results, answers, images = await asyncio.gather(
         _results(run, frozen, world), _answers(run, frozen, world), _images(run, frozen.target.selector, world.cluster)
     )
-    return RunObservation(pods=pods, results=results, answers=answers, images=images)
+    seen = RunObservation(pods=pods, results=results, answers=answers, images=images)
+    return await disturbed(run, needs(run), seen, world.cluster, world.artifacts)
 
 
 async def observe_feature(feature: Feature, world: World) -> FeatureObservation:
@@ -108,16 +111,8 @@ async def _results(run: Run, frozen: Frozen, world: World) -> Mapping[str, Hande
 async def _result(run: Run, stage: Stage, state: StageStatus, world: World) -> HandedIn | None:
     if state.attempt == 0:
         return None
-    stored = await world.artifacts.get(result_path(run.meta.uid, stage.id, state.attempt))
-    if stored is None:
-        return None
-    link, content = stored
-    link = link.replace(name=stage.id)
-    try:
-        return HandedIn(link, Result.from_json(content.decode()))
-    except (ContractError, UnicodeDecodeError) as error:
-        text = f"pod {state.pod} handed in something that is no result: {error}"
-        return HandedIn(link, Missing("MalformedResult", text))
+    path = result_path(run.meta.uid, stage.id, state.attempt)
+    return await handed_in(world.artifacts, path, stage.id, f"pod {state.pod}")
 
 
 async def _answers(run: Run, frozen: Frozen, world: World) -> Mapping[str, QueryAnswer]:

@@ -7,18 +7,21 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal, cast
 
 from perfrun.lifecycle.values import PodView
+from perfrun.manifests import labels
 
 Phase = Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"]
 
 _PHASES: Final = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
 _CONTAINER: Final = "benchmark"
+_INDEX: Final = "batch.kubernetes.io/job-completion-index"
 
 
-def pod_view(pod: Mapping[str, Any]) -> PodView:
-    """Return what decisions need to know of a benchmark pod."""
+def pod_view(pod: Mapping[str, Any], container_name: str = _CONTAINER) -> PodView:
+    """Return what decisions need to know of a pod of ours; its container of this name is what counts."""
     metadata, status = pod["metadata"], pod.get("status") or {}
+    found = metadata.get("labels") or {}
     phase = status.get("phase")
-    container = _container(status)
+    container = _container(status, container_name)
     state = container.get("state") or {}
     ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
     waiting = _waiting(phase, status, state)
@@ -35,7 +38,16 @@ def pod_view(pod: Mapping[str, Any]) -> PodView:
         exit_code=ended.get("exitCode"),
         node=(pod.get("spec") or {}).get("nodeName", ""),
         deleting=metadata.get("deletionTimestamp") is not None,
+        index=completion_index(pod),
+        stage=found.get(labels.STAGE, ""),
+        attempt=int(number) if (number := found.get(labels.ATTEMPT, "")).isdecimal() else 0,
     )
+
+
+def completion_index(pod: Mapping[str, Any]) -> int | None:
+    """Return which pod of an Indexed Job it is, or None where it is none."""
+    text = (pod["metadata"].get("annotations") or {}).get(_INDEX, "")
+    return int(text) if text.isdecimal() else None
 
 
 def image_digests(pods: list[dict[str, Any]]) -> dict[str, str]:
@@ -49,9 +61,9 @@ def image_digests(pods: list[dict[str, Any]]) -> dict[str, str]:
     }
 
 
-def _container(status: Mapping[str, Any]) -> Mapping[str, Any]:
+def _container(status: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     statuses = status.get("containerStatuses") or ()
-    return next((each for each in statuses if each.get("name") == _CONTAINER), {})
+    return next((each for each in statuses if each.get("name") == name), {})
 
 
 def _waiting(phase: str | None, status: Mapping[str, Any], state: Mapping[str, Any]) -> tuple[str, str]:

@@ -89,7 +89,10 @@ async def assemble(settings: Settings) -> Operator:
         watches.wrote(handlers.path_of(paths, PLURALS[key.kind], key.namespace), version)
 
     events = Recorder(api, clock, settings.identity)
-    cluster = KubernetesCluster(api, settings.pods(), clock, events, wrote)
+    cluster = KubernetesCluster(
+        api, settings.pods(), clock, events, wrote,
+        home=(settings.lease_namespace, settings.identity), namespaces=settings.namespaces,
+    )  # fmt: skip
     try:
         artifacts = FsspecArtifacts(settings.artifacts, settings.reached_at)
     except (ValueError, ImportError, OSError) as error:

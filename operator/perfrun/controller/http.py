@@ -77,6 +77,7 @@ def public(services: Services) -> web.Application:
     app.add_routes(
         [
             web.put("/results/{namespace}/{run}/{stage}/{attempt}", _taking(services)),
+            web.put("/results/{namespace}/{run}/{stage}/{attempt}/{shard}", _taking(services)),
             web.get("/artifacts/{path:.+}", _giving(services)),
             web.get("/api/v1/namespaces/{namespace}/perfruns/{run}", _judging(services)),
             web.post("/admission", _reviewing(services)),
@@ -99,9 +100,11 @@ def _taking(services: Services) -> Callable[[web.Request], Awaitable[web.Respons
             # Only the leader's store and queue count; the pod comes again and finds it.
             return _told(503, "this operator stands by; come again", _RETRY)
         info = request.match_info
-        if not info["attempt"].isdecimal():
-            return _told(404, f"found attempt {info['attempt']!r}, expected a number")
-        place = Place(info["namespace"], info["run"], info["stage"], int(info["attempt"]))
+        for name in ("attempt", "shard"):
+            if not info.get(name, "0").isdecimal():
+                return _told(404, f"found {name} {info[name]!r}, expected a number")
+        shard = int(info["shard"]) if "shard" in info else None
+        place = Place(info["namespace"], info["run"], info["stage"], int(info["attempt"]), shard)
         token = bearer(request.headers.get("Authorization"))
         reply = await services.results.take(place, token, await request.read())
         services.telemetry.result(reply.status)

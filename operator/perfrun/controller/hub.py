@@ -25,6 +25,7 @@ _FINISHED: Final = frozenset(phase.value for phase in Phase if phase.finished)
 @attrs.frozen
 class _Known:
     namespace: str
+    name: str
     phase: str
     verdict: str
 
@@ -67,12 +68,13 @@ class Hub:
                 self._target(key, stored, gone=gone)
 
     def pod_event(self, stored: Mapping[str, Any]) -> None:
-        """Hear of a benchmark pod: its run is concerned."""
+        """Hear of a pod of a run, whether the run owns it, or its Job does, or (a fault agent) nobody."""
         metadata = stored["metadata"]
-        for owner in metadata.get("ownerReferences") or ():
-            if owner.get("kind") == "PerfRun":
-                self._wake(Key("PerfRun", metadata["namespace"], owner["name"]))
-        feature = (metadata.get("labels") or {}).get(labels.FEATURE)
+        marks = metadata.get("labels") or {}
+        run = self._runs.get(marks.get(labels.RUN_UID, ""))
+        if run is not None and run.phase not in _FINISHED:
+            self._wake(Key("PerfRun", run.namespace, run.name))
+        feature = marks.get(labels.FEATURE)
         if feature:
             self._telemetry.pod_appeared(Key("PerfFeature", metadata["namespace"], feature))
 
@@ -95,7 +97,7 @@ class Hub:
     def _run(self, key: Key, stored: Mapping[str, Any], *, gone: bool) -> None:
         metadata, spec, status = stored["metadata"], stored.get("spec") or {}, stored.get("status") or {}
         uid, phase = metadata["uid"], str(status.get("phase") or Phase.PENDING.value)
-        known = _Known(key.namespace, sys.intern(phase), sys.intern(str(status.get("verdict") or "")))
+        known = _Known(key.namespace, key.name, sys.intern(phase), sys.intern(str(status.get("verdict") or "")))
         before = self._runs.get(uid)
         # A feature follows its runs' phases and verdicts; that a run is there now, it knows: it created it.
         concerned = gone or (known != before and (before is not None or phase != Phase.PENDING.value))

@@ -7,18 +7,19 @@ waiting for something better from the same pod.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import attrs
 
-from perfrun.adapters.api import Api, NotFound
-from perfrun.adapters.kubernetes import pods_path
+from perfrun.adapters.api import Api
+from perfrun.adapters.paths import jobs_path, or_none, pods_path
+from perfrun.adapters.podview import completion_index
 from perfrun.adapters.reading import owned_by
 from perfrun.controller.access import Access, DeniedError
 from perfrun.lifecycle.values import Key, Run
 from perfrun.manifests.names import pod_name
-from perfrun.ports import Artifacts, Cluster, result_path
+from perfrun.ports import Artifacts, Cluster, result_path, shard_path
 from perfrun_kernels.contract import ContractError, Result
 
 MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
@@ -26,12 +27,23 @@ MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
 
 @attrs.frozen
 class Place:
-    """What a result claims to be the result of."""
+    """What a result claims to be the result of; ``shard`` is the generator's number, of a load that several make."""
 
     namespace: str
     run: str
     stage: str
     attempt: int
+    shard: int | None = None
+
+    def path(self, run_uid: str) -> str:
+        """Return where the result is kept."""
+        if self.shard is None:
+            return result_path(run_uid, self.stage, self.attempt)
+        return shard_path(run_uid, self.stage, self.attempt, self.shard)
+
+    def __str__(self) -> str:
+        attempt = f"attempt {self.attempt} at {self.stage}"
+        return attempt if self.shard is None else f"shard {self.shard} of {attempt}"
 
 
 @attrs.frozen
@@ -67,28 +79,28 @@ class Results:
         if run is None:
             return Reply(404, f"there is no PerfRun {place.run} in namespace {place.namespace}")
         await self._check_pod(place, run, (caller.namespace, caller.pod, caller.pod_uid))
-        path = result_path(run.meta.uid, place.stage, place.attempt)
+        path = place.path(run.meta.uid)
         async with self._locks[hash(path) % len(self._locks)]:
             return await self._store(place, run, path, body)
 
     async def _check_pod(self, place: Place, run: Run, caller: tuple[str, str, str]) -> None:
         namespace, pod, uid = caller
-        expected = pod_name(place.run, place.stage, place.attempt)
-        if (namespace, pod) != (place.namespace, expected):
-            msg = (
-                f"pod {namespace}/{pod} may not hand in the result of attempt {place.attempt} at {place.stage}; "
-                f"expected pod {place.namespace}/{expected}"
-            )
-            raise DeniedError(403, msg)
-        there = await self._pod(place.namespace, pod)
-        if there is None or there["metadata"]["uid"] != uid or not owned_by(there, run.meta.uid):
+        there = await or_none(self._api.get(pods_path(namespace, pod)))
+        if there is None or there["metadata"]["uid"] != uid:
+            raise DeniedError(403, f"pod {namespace}/{pod} is not there any more")
+        name = pod_name(place.run, place.stage, place.attempt)
+        if place.shard is None:
+            ours, expected = namespace == place.namespace and pod == name, f"pod {place.namespace}/{name}"
+            owner = run.meta.uid
+        else:
+            job = await or_none(self._api.get(jobs_path(place.namespace, name)))
+            owner = job["metadata"]["uid"] if job is not None and owned_by(job, run.meta.uid) else ""
+            ours = namespace == place.namespace and completion_index(there) == place.shard and _made_by(there, name)
+            expected = f"pod {place.shard} of Job {place.namespace}/{name}"
+        if not ours:
+            raise DeniedError(403, f"pod {namespace}/{pod} may not hand in the result of {place}; expected {expected}")
+        if not owned_by(there, owner):
             raise DeniedError(403, f"pod {namespace}/{pod} does not belong to this PerfRun {place.run}")
-
-    async def _pod(self, namespace: str, name: str) -> dict[str, Any] | None:
-        try:
-            return await self._api.get(pods_path(namespace, name))
-        except NotFound:
-            return None
 
     async def _store(self, place: Place, run: Run, path: str, body: bytes) -> Reply:
         result, problem = parsed(body)
@@ -97,13 +109,18 @@ class Results:
         before = await self._artifacts.get(path)
         if before is not None:
             if before[1] != body:
-                return Reply(409, f"another result of attempt {place.attempt} at {place.stage} was handed in before")
+                return Reply(409, f"another result of {place} was handed in before")
         elif run.status.phase.finished:
             return Reply(410, f"PerfRun {place.run} is finished ({run.status.phase}); nothing is added to it")
         else:
             await self._artifacts.put(path, body)
         self._wake(Key("PerfRun", place.namespace, place.run))
         return Reply(400, problem) if problem else Reply(200, "stored")
+
+
+def _made_by(pod: Mapping[str, Any], job: str) -> bool:
+    owners = pod["metadata"].get("ownerReferences") or ()
+    return any(each.get("kind") == "Job" and each.get("name") == job for each in owners)
 
 
 def parsed(body: bytes) -> tuple[Result | None, str]:

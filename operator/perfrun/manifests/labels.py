@@ -14,9 +14,6 @@ FAULT_KIND: Final = "perfrun.dev/fault-kind"
 HOLDS: Final = "perfrun.dev/holds"
 """Label of a run that changed something which is not proven undone, so that such runs are found among all others."""
 
-CORDONED_BY: Final = "perfrun.dev/cordoned-by"
-"""Annotation of a node that a run cordoned: the run's uid."""
-
 STAGE: Final = "perfrun.dev/stage"
 ATTEMPT: Final = "perfrun.dev/attempt"
 FEATURE: Final = "perfrun.dev/feature"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from perfrun.api.faults import FINALIZER
 from perfrun.controller.hub import Hub
 from perfrun.controller.telemetry import Telemetry
 from perfrun.lifecycle.values import Key, Kind
@@ -82,10 +83,30 @@ def test_a_run_that_goes_wakes_its_feature_and_orphans_its_evidence(world: World
     assert world.hub.namespace_of("uid-r") is None
 
 
-def test_a_pod_wakes_its_owner(world: World) -> None:
-    owners = [{"kind": "PerfRun", "name": "r"}, {"kind": "Job", "name": "j"}]
-    world.hub.pod_event({"metadata": {"namespace": "ns", "name": "p", "ownerReferences": owners}})
-    assert world.woken == [Key("PerfRun", "ns", "r")]
+def of_run(name: str, namespace: str = "ns") -> dict[str, Any]:
+    return {"metadata": {"namespace": namespace, "name": "p", "labels": {labels.RUN_UID: f"uid-{name}"}}}
+
+
+def test_a_pod_wakes_its_run_wherever_it_is(world: World) -> None:
+    world.event("PerfRun", "r", spec={}, status={"phase": "Running"})
+    for namespace in ("ns", "perfrun-chaos"):
+        world.woken.clear()
+        world.hub.pod_event(of_run("r", namespace))
+        assert world.woken == [Key("PerfRun", "ns", "r")]
+
+
+def test_a_pod_of_a_run_that_is_over_or_unknown_wakes_nobody(world: World) -> None:
+    world.event("PerfRun", "r", spec={}, status={"phase": "Passed"})
+    world.hub.pod_event(of_run("r"))
+    world.hub.pod_event(of_run("gone"))
+    world.hub.pod_event({"metadata": {"namespace": "ns", "name": "p"}})
+    assert world.woken == []
+
+
+def test_a_run_that_is_deleted_is_driven_until_it_is_gone(world: World) -> None:
+    deleting = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [FINALIZER]}
+    for phase in ("Running", "Restoring", "Passed"):
+        assert world.event("PerfRun", "r", status={"phase": phase}, metadata=deleting) == {("PerfRun", "r")}
 
 
 def test_features_in_config_maps_are_looked_at_now_and_then(world: World) -> None:
