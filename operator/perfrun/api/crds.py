@@ -96,7 +96,7 @@ KINDS: Final = (
             ("Duration", "string", ".status.duration", "How long it took.", 0),
             _AGE,
         ),
-        selectable=(".spec.featureRef", ".spec.targetRef"),
+        selectable=(".spec.featureRef", ".spec.targetRef", ".status.phase"),
     ),
     Kind(
         "PerfTarget", "pt",

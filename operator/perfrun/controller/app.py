@@ -91,7 +91,7 @@ async def assemble(settings: Settings) -> Operator:
     events = Recorder(api, clock, settings.identity)
     cluster = KubernetesCluster(
         api, settings.pods(), clock, events, wrote,
-        home=(settings.lease_namespace, settings.identity), namespaces=settings.namespaces,
+        agents=settings.agents(), home=(settings.lease_namespace, settings.identity), namespaces=settings.namespaces,
     )  # fmt: skip
     try:
         artifacts = FsspecArtifacts(settings.artifacts, settings.reached_at)
