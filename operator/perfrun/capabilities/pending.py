@@ -14,9 +14,7 @@ from perfrun.api.plan import Claim
 from perfrun.api.target import TargetSpec
 from perfrun.capabilities.base import Capability, Evidence, NotMeasured, Settings
 from perfrun.capabilities.words import (
-    faults,
     forecast,
-    load,
     memory,
     network,
     optimization,
@@ -46,7 +44,7 @@ class Pending:
         return NotMeasured(reason="NotImplemented", message=f"this version of perfrun cannot measure {self.name} yet")
 
 
-_WORDS: Final = (optimization, memory, load, telemetry, forecast, faults, network, spikes)
+_WORDS: Final = (optimization, memory, telemetry, forecast, network, spikes)
 
 PENDING: Final[tuple[Capability, ...]] = tuple(Pending(words.NAME, words.VOCABULARY) for words in _WORDS)
 """What runs report as NotImplemented; a capability leaves this tuple when it is built."""

@@ -76,8 +76,12 @@ def summary(price: Cost) -> str:
     """Return a plan's cost in one sentence."""
     pods = f"{price.pods} pod{'s' if price.pods != 1 else ''} ({price.pods_at_most} at most)"
     gpus = f"{price.gpus} GPU{'s' if price.gpus != 1 else ''} at once"
-    time = f"{length(price.seconds)} expected, {length(price.seconds_at_most)} at most"
-    return f"{pods}, {gpus}, {price.queries} queries; {time}"
+    parts = [pods, gpus, f"{price.queries} queries"]
+    if price.requests:
+        parts.append(f"{price.requests:.0f} requests")
+    if price.failing_nodes:
+        parts.append(f"{price.failing_nodes} node{'s' if price.failing_nodes != 1 else ''} failing at once")
+    return f"{', '.join(parts)}; {length(price.seconds)} expected, {length(price.seconds_at_most)} at most"
 
 
 def length(seconds: float) -> str:
@@ -101,11 +105,35 @@ def _work(scenario: PlannedScenario, stages: list[Stage]) -> Table | Text:
 
 
 def _stage(stage: Stage) -> tuple[str, ...]:
-    work = {"pod": f"pod {stage.program}", "observe": "observe", "query": "query"}[stage.kind]
-    details = [f"{name}={value}" for name, value in _telling(stage.parameters).items()]
     price = cost(Plan(scenarios=(), stages=(stage,)))
     figures = str(price.gpus), length(price.seconds), length(price.seconds_at_most)
-    return stage.id, " ".join([work, *details]), *figures
+    return stage.id, _told(stage), *figures
+
+
+def _told(stage: Stage) -> str:
+    """Return what a stage does: for people where the plan of it is long, else its short parameters."""
+    match stage.kind:
+        case "load":
+            steps = ", then ".join(f"{each['rate']:g}/s for {each['seconds']:g} s" for each in _schedule(stage))
+            shards = f" from {stage.shards} pods" if stage.shards > 1 else ""
+            return f"load {stage.parameters['method']} {stage.parameters['url']}: {steps}{shards}"
+        case "fault":
+            told = stage.parameters
+            share = f"{told['count']} of {told['nodes']} nodes"
+            return f"fault {told['kind']} of {share} for {told['seconds']:g} s, {told['offset']:g} s after the start"
+        case "scale":
+            return f"scale the workload to {stage.parameters['replicas']}, and back at the end"
+        case "ids":
+            return "read from the servers' logs which requests they answered"
+        case "query" if "offset" in stage.parameters:
+            return f"query over the window of {stage.parameters['after']} from {stage.parameters['offset']:g} s on"
+        case _:
+            work = f"pod {stage.program}" if stage.kind == "pod" else stage.kind
+            return " ".join([work, *(f"{name}={value}" for name, value in _telling(stage.parameters).items())])
+
+
+def _schedule(stage: Stage) -> list[dict[str, float]]:
+    return list(stage.parameters["schedule"])
 
 
 def _telling(parameters: dict[str, Any]) -> dict[str, Any]:

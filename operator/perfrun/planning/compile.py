@@ -18,6 +18,9 @@ from perfrun.language.read import read_feature
 MAX_SCENARIOS: Final = 200
 """Most scenarios of one run: its status, every step included, must fit into one Kubernetes object."""
 
+_LASTING: Final = ("pod", "observe", "load")
+"""Kinds of stages whose time is what named metrics that join a scenario are asked about."""
+
 _KEYWORDS: Final[Mapping[Role, str]] = {"context": "Given", "action": "When", "outcome": "Then"}
 
 
@@ -70,7 +73,7 @@ def _scenario(scenario: Scenario, target: TargetSpec, settings: Settings) -> tup
     stages: list[Stage] = []
     claims: dict[int, Claim] = {}
     for name in _capabilities(scenario):
-        joined = attrs.evolve(settings, after=stages[-1].id if stages else "")
+        joined = attrs.evolve(settings, after=next((each.id for each in reversed(stages) if each.kind in _LASTING), ""))
         part = _part(name, scenario, target, joined)
         if part is None:
             return _planned(scenario, {}, not_implemented=name), ()

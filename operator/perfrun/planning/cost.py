@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from typing import Final
 
 import attrs
 
 from perfrun.api.plan import Plan, Stage
+
+_POD_KINDS: Final = ("pod", "load")
 
 
 @attrs.frozen
 class Cost:
     """What a plan may use.
 
-    ``gpus`` is the most that are held at once (stages run one after the other). ``seconds`` and ``gpu_seconds`` are
-    what the measuring is budgeted at when nothing goes wrong; the ``at_most`` figures add start-up and every attempt
-    up to its time-out.
+    ``pods`` are benchmark pods, those that make load included. ``gpus`` is the most that are held at once (stages run
+    one after the other, but for a fault, which goes along with its load). ``seconds`` and ``gpu_seconds`` are what the
+    measuring is budgeted at when nothing goes wrong; the ``at_most`` figures add start-up and every attempt up to its
+    time-out. ``requests`` are sent by one attempt at each load, ``failing_nodes`` is the most that fail at once.
     """
 
     pods: int
@@ -26,27 +30,47 @@ class Cost:
     queries: int
     seconds: float
     seconds_at_most: float
+    requests: float = 0.0
+    failing_nodes: int = 0
 
 
 def cost(plan: Plan) -> Cost:
     """Return what a plan costs; seconds of wall clock, GPU-seconds as GPUs held × seconds."""
-    pods = [stage for stage in plan.stages if stage.kind == "pod"]
+    pods = [stage for stage in plan.stages if stage.kind in _POD_KINDS]
     return Cost(
-        pods=len(pods),
-        pods_at_most=sum(stage.attempts for stage in pods),
+        pods=sum(stage.shards for stage in pods),
+        pods_at_most=sum(stage.shards * stage.attempts for stage in pods),
         gpus=max((stage.gpus for stage in pods), default=0),
         gpu_seconds=sum(stage.gpus * stage.seconds for stage in pods),
         gpu_seconds_at_most=sum(stage.gpus * _at_most(stage) for stage in pods),
         queries=sum(stage.kind == "query" for stage in plan.stages),
-        seconds=_total(plan.stages),
+        seconds=sum(_seconds(stage) for stage in plan.stages),
         seconds_at_most=sum(_at_most(stage) for stage in plan.stages),
+        requests=sum(requests(stage) for stage in plan.stages),
+        failing_nodes=max((failing_nodes(stage) for stage in plan.stages), default=0),
     )
 
 
-def _total(stages: Iterable[Stage]) -> float:
-    return sum(stage.seconds for stage in stages)
+def requests(stage: Stage) -> float:
+    """Return how many requests one attempt at a load sends as a rule; 0 for other stages."""
+    schedule = stage.parameters.get("schedule", ()) if stage.kind == "load" else ()
+    return math.fsum(each["seconds"] * each["rate"] for each in schedule)
+
+
+def failing_nodes(stage: Stage) -> int:
+    """Return how many nodes a stage makes fail."""
+    return int(stage.parameters["count"]) if stage.kind == "fault" else 0
+
+
+def _seconds(stage: Stage) -> float:
+    if stage.alongside:
+        return 0.0
+    lead = float(stage.parameters.get("lead_seconds", 0.0)) if stage.kind == "load" else 0.0
+    return lead + stage.seconds
 
 
 def _at_most(stage: Stage) -> float:
-    starting = stage.start_timeout if stage.kind == "pod" else 0.0
+    if stage.alongside:
+        return 0.0
+    starting = stage.start_timeout if stage.kind in _POD_KINDS else 0.0
     return (starting + stage.timeout) * stage.attempts

@@ -10,13 +10,16 @@ import pytest
 ROOT = Path(__file__).parents[3]
 FEATURES = sorted((ROOT / "features").glob("*.feature"))
 LLM = str(ROOT / "features" / "llm_sampling_performance.feature")
+FAULTS = str(ROOT / "features" / "fault_tolerance.feature")
 SLO = str(ROOT / "examples" / "slo.feature")
+SERVED = str(ROOT / "examples" / "served-target.yaml")
 TARGET = str(ROOT / "examples" / "target.yaml")
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda path: path.stem)
 def test_every_feature_has_a_plan_and_says_what_is_not_built(cli, feature):
-    answer = cli("plan", str(feature), "--format", "json")
+    target = ["--target", SERVED] if feature.stem in ("load_balancing", "fault_tolerance") else []
+    answer = cli("plan", str(feature), *target, "--format", "json")
     assert answer.code == 0, answer.err
     document = json.loads(answer.out)
     for index, scenario in enumerate(document["plan"]["scenarios"]):
@@ -30,6 +33,15 @@ def test_the_cost_adds_up(cli):
     assert cost["pods"] == len(stages) == 3
     assert cost["seconds"] == sum(stage["seconds"] for stage in stages)
     assert cost["seconds_at_most"] > cost["seconds"]
+
+
+def test_a_load_costs_requests_and_a_fault_nodes(cli):
+    answer = cli("plan", FAULTS, "--target", SERVED)
+    assert answer.code == 0, answer.err
+    told = " ".join(answer.out.split())
+    assert "fault isolate of 4 of 20 nodes for 47 s" in told
+    assert "1000/s for 10 s, then 1000/s for 47 s" in told
+    assert "3 pods (6 at most), 0 GPUs at once, 0 queries, 201000 requests, 4 nodes failing at once; 4 min" in told
 
 
 def test_tags_select(cli):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perfrun.language.expressions import nearest
-from perfrun.language.model import Problem, Scenario
+from perfrun.language.model import Problem, Quantity, Scenario
 from perfrun.language.vocabulary import Column, Phrase, Subject, Vocabulary, claim, meaning, steps_of
 
 NAME = "load"
@@ -27,7 +27,16 @@ def _check(scenario: Scenario) -> tuple[Problem, ...]:
         example = 'Given a "light" workload profile'
         message = f"the scenario lacks a step such as {example!r}; add it"
         problems.append(Problem(scenario.location, "missing-step", message, example))
+    for step in steps_of(scenario, "scale"):
+        if step.meaning is not None and step.meaning.values["factor"] <= 1:
+            message = f"{step.text!r} is no increase; expected a factor above 1 such as 2x, or a percentage such as 50%"
+            problems.append(Problem(step.location, "no-increase", message, "traffic increases by 2x"))
     return tuple(problems)
+
+
+def _factor(said: Quantity) -> float:
+    """Return by what traffic is multiplied: 2x doubles it, and so does an increase by 100%."""
+    return 1 + said.value / 100 if said.unit == "%" else said.value
 
 
 VOCABULARY = Vocabulary(
@@ -51,7 +60,7 @@ VOCABULARY = Vocabulary(
             example='a "light" workload profile',
         ),
         Phrase(
-            "traffic increases by {quantity}", "action", lambda factor: meaning(NAME, "scale", factor=factor.value),
+            "traffic increases by {quantity}", "action", lambda factor: meaning(NAME, "scale", factor=_factor(factor)),
             dimensions=("ratio",), example="traffic increases by 2x",
         ),
         Phrase(
