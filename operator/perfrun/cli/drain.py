@@ -1,7 +1,7 @@
 """``perfrun drain``: nothing that perfrun started goes on, for whoever is about to take the operator away.
 
 The chart runs it before it uninstalls. It asks and waits, and leaves the doing to the operator, who knows how each
-run is undone.
+run is undone: one that is Restoring is waited for, as its faults are not proven undone yet.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from perfrun.ports import Conflict, Unavailable
 app = typer.Typer(add_completion=False)
 
 _EVERY: Final = 0.5
+_MOST: Final = 5
 _FINISHED: Final = {phase.value for phase in Phase if phase.finished}
 
 
@@ -59,12 +60,25 @@ async def _drain(access: Access, namespaces: list[str], patience: float, progres
             if not going:
                 progress.tell("no run is going on")
                 return 0
-            progress.tell(f"waiting for {', '.join(each['metadata']['name'] for each in going[:5])}")
+            progress.tell(f"waiting for {'; '.join(map(_told, going[:_MOST]))}{_more(len(going) - _MOST)}")
         except Unavailable as error:
             progress.tell(str(error))
         if time.monotonic() >= deadline:
+            progress.tell("the time is up; perfrun chaos list shows what is left, and perfrun chaos undo ends it")
             return TIMED_OUT
         await asyncio.sleep(_EVERY)
+
+
+def _told(run: dict[str, Any]) -> str:
+    """Return a run with what it is doing, in a few words."""
+    metadata, status = run["metadata"], run.get("status") or {}
+    phase, message = status.get("phase") or Phase.PENDING.value, status.get("message") or ""
+    doing = f"{phase}: {message}" if message else phase
+    return f"{metadata['namespace']}/{metadata['name']} ({doing})"
+
+
+def _more(count: int) -> str:
+    return f" and {count} more" if count > 0 else ""
 
 
 async def _unfinished(access: Access, namespaces: list[str]) -> list[dict[str, Any]]:
