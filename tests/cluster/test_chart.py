@@ -90,6 +90,8 @@ def test_helm_lint_is_strict_and_the_schema_refuses_in_a_sentence(chart_cluster)
         ("scope.kind=everything", "value must be one of 'cluster', 'namespaced'"),
         ("replica=2", "additional properties 'replica' not allowed"),
         ("artifacts.url=nowhere", "at '/artifacts/url'"),
+        ("chaos.namespace=Chaos", "at '/chaos/namespace'"),
+        ("chaos.namespace=default", "fault agents need one of their own"),
     ):
         with pytest.raises(Stop, match="failed") as refused:
             chart_cluster.helm("template", CHART, "--set", wrong)
@@ -101,6 +103,8 @@ def test_helm_lint_is_strict_and_the_schema_refuses_in_a_sentence(chart_cluster)
     [
         (),
         ("--set=scope.kind=namespaced", '--set-json=scope.namespaces=["a","b"]'),
+        ("--set=chaos.enabled=false",),
+        ("--set=chaos.otherTools=false", '--set-json=chaos.agents.command=["agent"]'),
         ("--set=artifacts.persistence.enabled=true", "--set=networkPolicy.enabled=true"),
         ("--set=webhook.enabled=false", "--set=drain.enabled=false", "--set=crds.install=false"),
         ("--set=tls.existingSecret=mine", "--set=tls.caBundle=PEM", "--set=artifacts.url=s3://bucket/x"),
@@ -108,8 +112,10 @@ def test_helm_lint_is_strict_and_the_schema_refuses_in_a_sentence(chart_cluster)
 )
 def test_the_api_server_takes_everything_that_the_chart_can_render(chart_cluster, values):
     make_namespace(chart_cluster, SYSTEM)
-    for name in ("a", "b"):
+    for name in ("a", "b", "rendered"):
         make_namespace(chart_cluster, name)
+    # A dry run does not make the namespace that the next object needs.
+    values = (*values, "--set=chaos.namespace=rendered")
     rendered = chart_cluster.helm("template", RELEASE, CHART, "--namespace", SYSTEM, *values)
     chart_cluster.kubectl("apply", "--dry-run=server", "--filename", "-", stdin=rendered)
 

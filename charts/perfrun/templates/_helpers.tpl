@@ -22,6 +22,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ .Values.benchmarks.image.repository }}:{{ default .Chart.AppVersion .Values.benchmarks.image.tag }}
 {{- end -}}
 
+{{- define "perfrun.agentImage" -}}
+{{- $image := .Values.chaos.agents.image -}}
+{{- if $image.repository -}}
+{{ $image.repository }}:{{ default .Chart.AppVersion $image.tag }}
+{{- else -}}
+{{ .Values.benchmarks.image.repository }}:{{ coalesce $image.tag .Values.benchmarks.image.tag .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{- /* Something where faults are possible, nothing where they are not. */ -}}
+{{- define "perfrun.chaos" -}}
+{{- if and .Values.chaos.enabled (eq .Values.scope.kind "cluster") -}}yes{{- end -}}
+{{- end -}}
+
 {{- /* The namespaces that a namespaced operator watches, as JSON. */ -}}
 {{- define "perfrun.namespaces" -}}
 {{- default (list .Release.Namespace) .Values.scope.namespaces | uniq | toJson -}}
@@ -54,6 +68,18 @@ capabilities: { drop: [ALL] }
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get] # features kept in ConfigMaps
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, create, delete] # load generators
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list] # which pods serve, and where
+- apiGroups: [""]
+  resources: [pods/log]
+  verbs: [get] # which requests the servers say they answered
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, get, patch]

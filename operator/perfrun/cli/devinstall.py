@@ -78,6 +78,7 @@ def development_values() -> tuple[str, ...]:
     commands = {
         "command": [python, "-m", "perfrun.controller"],
         "benchmarks.command": [python, "-m", "perfrun_kernels"],
+        "chaos.agents.command": [python, "-m", "perfrun_kernels.fault"],
         "drain.command": [python, "-m", "perfrun.cli", "drain"],
     }
     pairs = (f"--set-json={name}={json.dumps(command)}" for name, command in commands.items())

@@ -35,10 +35,11 @@ class SettingsError(ValueError):
 class Settings:
     """Everything that an operator is told.
 
-    ``namespaces`` are those that it serves; none means all. ``results_url`` is how benchmark pods reach it. Fault agents
-    have image and RuntimeClass of benchmark pods where ``agent_image`` and ``agent_runtime_class`` are empty.
-    ``tls_dir`` holds ``tls.crt``, ``tls.key`` and ``ca.crt``; without it everything is plain HTTP. ``identity``
-    names the operator on its lease and on Events.
+    ``namespaces`` are those that it serves; none means all. ``results_url`` is how benchmark pods reach it. Without
+    ``chaos`` nothing is made to fail whatever targets allow; missing rights alone would not keep it from killing pods,
+    for it has to delete its own. Where ``agent_image`` and ``agent_runtime_class`` are empty, fault agents have those
+    of benchmark pods. ``tls_dir`` holds ``tls.crt``, ``tls.key`` and ``ca.crt``; without it everything is plain HTTP.
+    ``identity`` names the operator on its lease and on Events.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -48,6 +49,7 @@ class Settings:
     command: tuple[str, ...] = DEFAULT_COMMAND
     runtime_class: str = ""
     pod_resources: Mapping[str, Mapping[str, str]] = attrs.field(factory=lambda: DEFAULT_RESOURCES)
+    chaos: bool = True
     agent_namespace: str = DEFAULT_NAMESPACE
     agent_image: str = ""
     agent_command: tuple[str, ...] = DEFAULT_AGENT_COMMAND
@@ -162,6 +164,12 @@ def _level(text: str) -> str:
     return text.lower()
 
 
+def _yes(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(text)
+    return text.lower() == "true"
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -179,13 +187,15 @@ def _port(text: str) -> int:
 _CONVERT: Final[Mapping[str, Any]] = {
     "namespaces": lambda text: tuple(part for each in text.split(",") if (part := each.strip())),
     "command": _words, "agent_command": _words, "pod_resources": _resources, "port": _port, "probe_port": _port,
-    "tls_dir": Path, "log_format": _format, "log_level": _level, "workers": _positive, "watch_seconds": _positive,
+    "chaos": _yes, "tls_dir": Path, "log_format": _format, "log_level": _level, "workers": _positive,
+    "watch_seconds": _positive,
 }  # fmt: skip
 
 _EXPECTED: Final[Mapping[str, str]] = {
     "command": "words as a shell has them, or a JSON list of strings",
     "agent_command": "words as a shell has them, or a JSON list of strings",
     "pod_resources": 'JSON such as {"requests": {"cpu": "1"}, "limits": {"memory": "2Gi"}}',
+    "chaos": "true or false",
     "port": "a port, 0 to 65535", "probe_port": "a port, 0 to 65535",
     "log_format": "json or console", "log_level": "debug, info, warning or error",
     "workers": "a number, at least 1", "watch_seconds": "a number, at least 1",
@@ -199,6 +209,7 @@ _HELP: Final[Mapping[str, str]] = {
     "command": "command of benchmark pods",
     "runtime_class": "RuntimeClass of benchmark pods",
     "pod_resources": "default resources of benchmark pods, as JSON",
+    "chaos": "whether targets may allow faults; true or false",
     "agent_namespace": "namespace of fault agents; one that admits privileged pods",
     "agent_image": "image of fault agents; that of benchmark pods by default",
     "agent_command": "command of fault agents",

@@ -36,6 +36,7 @@ def test_a_command_is_words(text: str) -> None:
         ("command", "[1]"),
         ("command", '"'),
         ("agent-command", "[]"),
+        ("chaos", "maybe"),
         ("pod-resources", "many"),
         ("pod-resources", '{"max": {}}'),
     ],
@@ -71,3 +72,8 @@ def test_fault_agents_may_have_an_image_of_their_own() -> None:
     agents = read([], environment).agents()
     assert (agents.namespace, agents.image, agents.runtime_class) == ("chaos", "agent:2", "host")
     assert agents.command == ("agent", "-v")
+
+
+@pytest.mark.parametrize(("environment", "chaos"), [({}, True), ({"PERFRUN_CHAOS": "false"}, False)])
+def test_an_installation_may_rule_faults_out(environment: dict[str, str], *, chaos: bool) -> None:
+    assert read([], environment).chaos is chaos
