@@ -16,36 +16,78 @@ from perfrun_kernels.contract import Result
 
 def by_stage(stages: Iterable[Stage], status: RunStatus, seen: RunObservation) -> Mapping[str, Evidence]:
     """Return the evidence of each stage."""
+    mine = tuple(stages)
     states = {each.id: each for each in status.stages}
-    return {stage.id: _evidence(stage, states[stage.id], seen) for stage in stages}
+    loads = {stage.id: _load(stage, states[stage.id], mine, status, seen) for stage in mine if stage.kind == "load"}
+    return {stage.id: loads.get(stage.id) or _evidence(stage, states[stage.id], loads, seen) for stage in mine}
 
 
-def _evidence(stage: Stage, state: StageStatus, seen: RunObservation) -> Evidence:
+def _evidence(stage: Stage, state: StageStatus, loads: Mapping[str, Evidence], seen: RunObservation) -> Evidence:
     if state.state == "Lost":
-        return Evidence(
-            pod=state.pod, lost_reason=state.reason, lost_message=state.message, broken=state.broken
-        )  # fmt: skip
+        return _lost(state)
     if stage.kind == "query":
-        return Evidence(answer=seen.answers.get(stage.id))
+        # What is asked about a load is told of those who served it.
+        load = loads.get(str(stage.parameters.get("after") or ""), Evidence())
+        return Evidence(
+            answer=seen.answers.get(stage.id), shards=load.shards, start_at=load.start_at, serving=load.serving
+        )
+    if stage.kind == "ids":
+        return Evidence(ids=seen.ids.get(stage.id))
     handed_in = seen.results.get(stage.id)
     if stage.kind == "pod" and (handed_in is None or not isinstance(handed_in.result, Result)):
-        text = f"the result of pod {state.pod} was handed in, but the artifact store no longer has it"
-        return Evidence(pod=state.pod, lost_reason="ResultLost", lost_message=text)
+        return _result_lost(f"the result of pod {state.pod} was", state.pod)
     result = handed_in.result if handed_in is not None and isinstance(handed_in.result, Result) else None
     return Evidence(result=result, pod=state.pod)
 
 
+def _load(
+    stage: Stage, state: StageStatus, mine: tuple[Stage, ...], status: RunStatus, seen: RunObservation
+) -> Evidence:
+    """Return the evidence of a load: what its generators handed in, what was done meanwhile, what servers logged."""
+    if state.state == "Lost":
+        return _lost(state)
+    handed_in = sorted(seen.shards.get(stage.id, {}).items())
+    shards = tuple(each.result for _, each in handed_in if isinstance(each.result, Result))
+    if not shards or (len(shards) < stage.shards and all(each.outcome == "Completed" for each in shards)):
+        text = f"the results of {stage.shards - len(shards)} generators of job {state.pod} were"
+        return _result_lost(text, state.pod)
+    fault = next((each.id for each in mine if each.kind == "fault" and each.alongside == stage.id), "")
+    ids = next((each.id for each in mine if each.kind == "ids" and each.parameters["after"] == stage.id), "")
+    return Evidence(
+        shards=shards, pod=state.pod, serving=state.serving, ids=seen.ids.get(ids),
+        start_at=state.start_at.timestamp() if state.start_at is not None else 0.0,
+        fault=next((each for each in status.faults if each.id == fault), None),
+    )  # fmt: skip
+
+
+def _lost(state: StageStatus) -> Evidence:
+    return Evidence(pod=state.pod, lost_reason=state.reason, lost_message=state.message, broken=state.broken)
+
+
+def _result_lost(what: str, pod: str) -> Evidence:
+    text = f"{what} handed in, but the artifact store no longer has it"
+    return Evidence(pod=pod, lost_reason="ResultLost", lost_message=text)
+
+
 def links(stages: Iterable[Stage], status: RunStatus, seen: RunObservation) -> tuple[ArtifactLink, ...]:
     """Return the links to the results that these stages handed in."""
-    done = {each.id for each in status.stages if each.state == "Done"}
-    return tuple(seen.results[each.id].link for each in stages if each.id in seen.results and each.id in done)
+    done = [each for each in stages if any(state.id == each.id and state.state == "Done" for state in status.stages)]
+    pods = (seen.results[each.id].link for each in done if each.id in seen.results)
+    shards = (handed_in.link for each in done for _, handed_in in sorted(seen.shards.get(each.id, {}).items()))
+    return (*pods, *shards)
 
 
 def record(index: int, stages: Iterable[Stage], status: RunStatus, seen: RunObservation) -> tuple[Store, ...]:
-    """Return what keeps a scenario's query answers, which no one else keeps."""
+    """Return what keeps a scenario's query answers and the servers' request ids, which no one else keeps."""
     done = {each.id for each in status.stages if each.state == "Done"}
-    answers = {each.id: _plain(seen.answers[each.id]) for each in stages if each.id in seen.answers and each.id in done}
-    return (Store(f"scenario-{index + 1}-queries", json.dumps(answers, sort_keys=True)),) if answers else ()
+    mine = [each.id for each in stages if each.id in done]
+    answers = {name: _plain(seen.answers[name]) for name in mine if name in seen.answers}
+    ids = {name: attrs.asdict(seen.ids[name]) for name in mine if name in seen.ids}
+    return tuple(
+        Store(f"scenario-{index + 1}-{kind}", json.dumps(kept, sort_keys=True))
+        for kind, kept in (("queries", answers), ("ids", ids))
+        if kept
+    )
 
 
 def _plain(answer: QueryAnswer) -> dict[str, object]:

@@ -31,6 +31,10 @@ class Scene:
         """Return the fault of a stage, if one was ever intended."""
         return next((each for each in self.status.faults if each.id == name), None)
 
+    def after(self, progress: Progress) -> Scene:
+        """Return the scene once the progress is written."""
+        return attrs.evolve(self, status=written(self.status, progress))
+
 
 @attrs.frozen
 class Progress:
@@ -44,6 +48,16 @@ class Progress:
     look_at: dt.datetime | None = None
     fault: FaultStatus | None = None
     scaling: Scaling | None = None
+
+
+def written(status: RunStatus, progress: Progress) -> RunStatus:
+    """Return the run's status with what the progress says of a stage, its fault and the scaling."""
+    stages = tuple(progress.status if each.id == progress.status.id else each for each in status.stages)
+    status = status.replace(stages=stages)
+    if progress.fault is not None:
+        kept = {each.id: each for each in status.faults} | {progress.fault.id: progress.fault}
+        status = status.replace(faults=tuple(kept.values()))
+    return status if progress.scaling is None else status.replace(scaling=progress.scaling)
 
 
 def final(status: StageStatus) -> bool:

@@ -18,6 +18,18 @@ def size(status: RunStatus) -> int:
     return len(json.dumps(status.to_wire()).encode())
 
 
+def slimmed(status: RunStatus, limit: int = LIMIT // 2) -> RunStatus:
+    """Return the status without who served under loads that are over, where it takes more than ``limit`` bytes.
+
+    Of a run with many scenarios on many nodes that is most of the status, and it grows before there is a report. The
+    results of the generators name every server, too.
+    """
+    if not any(each.serving for each in status.stages) or size(status) <= limit:
+        return status
+    stages = tuple(each.replace(serving=()) if each.state == "Done" else each for each in status.stages)
+    return status.replace(stages=stages)
+
+
 def fitted(status: RunStatus, limit: int = LIMIT) -> RunStatus:
     """Return the status with the steps of scenarios left out, passed ones first, until it fits.
 

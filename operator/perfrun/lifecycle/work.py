@@ -11,7 +11,12 @@ from perfrun.api.run import Frozen, RunStatus, StageStatus
 from perfrun.api.verdicts import Verdict
 from perfrun.judging.scenario import UNREACHED, judge_scenario
 from perfrun.lifecycle.evidence import by_stage, links, record
+from perfrun.lifecycle.progress import Progress, Scene, written
+from perfrun.lifecycle.sizing import slimmed
 from perfrun.lifecycle.values import Action, Run, RunObservation
+
+MESSAGE = 1024
+"""Most characters of a message."""
 
 
 @attrs.frozen
@@ -29,6 +34,18 @@ class Work:
         """Return the work with this status, more actions, and another moment to look again at."""
         looks = (*self.looks, look_at) if look_at is not None else self.looks
         return attrs.evolve(self, status=status, actions=(*self.actions, *actions), looks=looks)
+
+    def take(self, progress: Progress) -> Work:
+        """Return the work with a stage's progress written."""
+        return self.do(written(self.status, progress), *progress.actions, look_at=progress.look_at)
+
+    def say(self, message: str) -> Work:
+        """Return the work with what the run does now as its message; told in words that stay the same for a while."""
+        return attrs.evolve(self, status=self.status.replace(message=message[:MESSAGE]))
+
+    def scene(self, frozen: Frozen) -> Scene:
+        """Return what the decision on a stage is made from."""
+        return Scene(self.run, self.status, frozen.target, self.seen, self.now)
 
 
 def stage_of(status: RunStatus, name: str) -> StageStatus:
@@ -53,4 +70,4 @@ def judge(work: Work, frozen: Frozen, index: int, mine: list[Stage], unreached: 
         summary=f"{passed}/{len(frozen.plan.scenarios)}",
         message=f"{len(scenarios)} of {len(frozen.plan.scenarios)} scenarios judged",
     )
-    return work.do(status, *record(index, mine, work.status, work.seen))
+    return work.do(slimmed(status), *record(index, mine, work.status, work.seen))

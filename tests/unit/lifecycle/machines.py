@@ -315,7 +315,7 @@ class Machines:
         elif pod.phase == "Pending":
             if fate in ("Unschedulable", "ImagePullBackOff"):
                 self.load_pods[name] = attrs.evolve(pod, waiting=fate, message=f"because of {fate}")
-            elif fate != "Slow" or self.time >= action.start_at:
+            elif fate != "Slow" or self.time > action.start_at:
                 self.load_pods[name] = attrs.evolve(pod, phase="Running", started=self.time)
         elif pod.phase == "Running":
             self._run_generator(action, shard, pod, fate)
@@ -328,7 +328,7 @@ class Machines:
             ended = attrs.evolve(ended, phase="Failed", reason=fate, exit_code=1)
         elif pod.started is not None and pod.started > action.start_at:
             self._hand_in(action, shard, "LateStart")
-        elif fate == "GeneratorSaturated":
+        elif fate in ("GeneratorSaturated", "LateStart"):
             self._hand_in(action, shard, fate)
         elif fate == "Hang" or self.time < action.start_at + dt.timedelta(seconds=action.stage.seconds):
             return
