@@ -13,6 +13,7 @@ import yaml
 from perfrun.api.target import TargetSpec
 from perfrun.cli.inputs import load_target
 from perfrun.cli.main import COMMANDS
+from perfrun.lifecycle.check_target import target_problems
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -41,10 +42,12 @@ def test_make_help_names_every_target_that_people_call():
         assert re.search(rf"^  make {target} +\w", said, re.MULTILINE), target
 
 
-def test_the_example_in_the_page_on_targets_is_a_target():
-    text = (ROOT / "docs" / "target.md").read_text()
-    for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
-        assert TargetSpec.from_wire(yaml.safe_load(block)).metrics
+@pytest.mark.parametrize("page", ["target.md", "load.md", "faults.md"])
+def test_the_examples_in_the_pages_on_targets_are_targets(page):
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        assert target_problems(TargetSpec.from_wire({"service": {"name": "web"}} | yaml.safe_load(block))) == ()
 
 
 def test_the_examples_are_sound_and_fit_each_other():
