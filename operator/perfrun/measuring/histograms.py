@@ -14,7 +14,7 @@ import struct
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 
@@ -31,6 +31,24 @@ _MOST_DIGITS: Final = 5
 
 class HistogramError(ValueError):
     """What arrived is no HdrHistogram of this encoding; the message says what was found instead."""
+
+
+class Edges(Protocol):
+    """Where the buckets of a histogram lie."""
+
+    def edges(self, index: int) -> tuple[float, float]:
+        """Return the smallest and the largest value that fall into a bucket."""
+
+
+@attrs.frozen
+class Octaves:
+    """Buckets that divide each doubling evenly: bucket k holds 2^(k/n) to 2^((k+1)/n)."""
+
+    per_doubling: int
+
+    def edges(self, index: int) -> tuple[float, float]:
+        """Return the smallest and the largest value that fall into a bucket."""
+        return 2.0 ** (index / self.per_doubling), 2.0 ** ((index + 1) / self.per_doubling)
 
 
 @attrs.frozen
@@ -61,7 +79,7 @@ class Histogram:
 
     unit: str
     scale: float
-    layout: Layout
+    layout: Edges
     counts: Mapping[int, int]
 
     @property

@@ -180,35 +180,33 @@ class Reconciliation:
 
     ``unseen``: answered well by the generator's account, but no server logged them. ``extra``: logged as answered
     well, yet not so by the generator's account (the answer was lost, or came too late). ``repeated``: attempts that
-    were logged more than once. ``foreign``: ids in the log that this run never used.
+    were logged more than once (something between sent them again). ``foreign``: more ids than there were requests.
     """
 
     matched: int
     unseen: int
     extra: int
     repeated: int
-    foreign: int
+    foreign: int = 0
 
     @property
     def agrees(self) -> bool:
-        """Return whether no good answer is without its server, and no attempt was served twice."""
-        return self.unseen == self.repeated == 0
+        """Return whether no good answer is without its server."""
+        return self.unseen == self.foreign == 0
 
 
-def reconcile(answered: Iterable[str], sent: Iterable[str], logged: Iterable[str]) -> Reconciliation:
+def reconcile(ok: int, unanswered: Iterable[str], logged: Iterable[str]) -> Reconciliation:
     """Hold the generator's requests against the servers' logs.
 
-    ``answered`` and ``sent`` are request ids without their attempt (run-shard-n); ``logged`` are the X-Request-Id
-    of the good answers that the servers logged, with the attempt (run-shard-n-attempt), of this run or others.
+    ``ok`` requests were answered well, and those with the ids ``unanswered`` (run-shard-n) were not: that is all of
+    them. ``logged`` are the X-Request-Id of the good answers that the servers logged, with the attempt
+    (run-shard-n-attempt), of this run only.
     """
-    good, known = frozenset(answered), frozenset(sent)
+    missed = frozenset(unanswered)
     lines = Counter(logged)
     seen = {line.rpartition("-")[0] for line in lines}
-    ours = seen & known
+    good = len(seen - missed)
     return Reconciliation(
-        matched=len(good & ours),
-        unseen=len(good - ours),
-        extra=len(ours - good),
-        repeated=sum(count - 1 for line, count in lines.items() if line.rpartition("-")[0] in known),
-        foreign=sum(count for line, count in lines.items() if line.rpartition("-")[0] not in known),
-    )
+        matched=min(ok, good), unseen=max(0, ok - good), extra=len(seen & missed),
+        repeated=sum(lines.values()) - len(lines), foreign=max(0, good - ok),
+    )  # fmt: skip

@@ -22,6 +22,9 @@ _REACH: Final = 8.0
 _HALVINGS: Final = 60
 _WIDEST: Final = 40.0
 _FEWEST: Final = 2
+_CERTAIN: Final = 2.0
+"""Deviations of Pearson's statistic by which longer batches must show more clustering than shorter ones."""
+
 _LARGE: Final = 200.0
 """Degrees of freedom from which Student's t is taken for normal."""
 
@@ -80,16 +83,19 @@ def bounded_spread(batches: Sequence[Mapping[str, int]], servers: Sequence[str],
     )  # fmt: skip
 
 
-def clustering_of(rows: Sequence[Sequence[int]], batches: Sequence[int] = (20, 10)) -> tuple[float, float]:
+def clustering_of(rows: Sequence[Sequence[int]], batches: Sequence[int] = (20, 10, 5)) -> tuple[float, float]:
     """Return how many counts are worth one independent one, at least 1, and with how many degrees of freedom.
 
     Each row has the counts by category (server; over the limit or not) of one stretch of time. It is Pearson's
-    statistic of the table over its degrees of freedom, the largest of those for so many ``batches`` of rows: shorter
-    batches have more of them, longer ones see slower clustering.
+    statistic of the table over its degrees of freedom, for so many ``batches`` of rows: short batches have more of
+    them, long ones see slower clustering, and are believed where they show more of it than chance explains.
     """
-    found = [_pearson(_joined(rows, count)) for count in batches if count <= len(rows)] or [_pearson(rows)]
-    clustering, freedom = max(found)
-    return max(1.0, clustering), freedom
+    found, freedom = -1.0, 1.0
+    for count in (each for each in batches if each <= len(rows)) if len(rows) >= min(batches) else (len(rows),):
+        next_found, next_freedom = _pearson(_joined(rows, count))
+        if next_found > max(found, found * (1 + _CERTAIN * math.sqrt(2 / next_freedom))):
+            found, freedom = next_found, next_freedom
+    return max(1.0, found), freedom
 
 
 def answers_needed(servers: int, limit: float, confidence: float, clustering: float = 1.0) -> int:
@@ -147,18 +153,18 @@ def _joined(rows: Sequence[Sequence[int]], count: int) -> list[list[int]]:
 
 
 def _pearson(rows: Sequence[Sequence[int]]) -> tuple[float, float]:
-    """Return Pearson's statistic of a table over its degrees of freedom, and these; (1, 1) where there are none."""
+    """Return Pearson's statistic of a table over its degrees of freedom, and these, at least 1.
+
+    A category without any counts says nothing, but that all others stay together is no accident of few batches.
+    """
     columns = [sum(column) for column in zip(*rows, strict=True)]
-    kept = [at for at, column in enumerate(columns) if column]
     held = [row for row in rows if sum(row)]
-    freedom = (len(held) - 1) * (len(kept) - 1)
-    if freedom < 1:
-        return 1.0, 1.0
-    total = sum(columns)
+    total, kept = sum(columns), [at for at, column in enumerate(columns) if column]
+    freedom = float(max(1, (len(held) - 1) * max(1, len(kept) - 1)))
     statistic = math.fsum(
         (row[at] - expected) ** 2 / expected
         for row in held
         for at in kept
         for expected in (sum(row) * columns[at] / total,)
     )
-    return statistic / freedom, float(freedom)
+    return statistic / freedom, freedom

@@ -1,21 +1,12 @@
-"""What a system did over time under a load: goodput, its lowest point, when it came back, how nodes shared it.
-
-Everything is relative to the same run: a baseline measured just before. Windows are sized so that the randomness of
-arrivals alone (Poisson) stays well below what is judged; smaller ones would fail any system, larger ones would hide
-the dip.
-"""
+"""What a system did over time under a load, in windows: what was due, what became of it, and who answered."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import attrs
-
-_NOISE_SHARE: Final = 0.2
-"""The noise of a goodput window may be this much of the distance between baseline and floor."""
 
 
 @attrs.frozen
@@ -23,7 +14,8 @@ class Window:
     """One stretch of a run.
 
     ``good`` counts good answers that arrived in it and ``served`` the same by server; the others count requests that
-    were due in it, by how they ended.
+    were due in it, by how they ended. ``waiting`` is how many requests that were due by then, and were answered well in
+    the end, had no answer yet when the window ended (see :func:`with_waiting`).
     """
 
     ok: int
@@ -33,6 +25,7 @@ class Window:
     in_flight: int
     good: int
     served: Mapping[str, int]
+    waiting: int = 0
 
     @property
     def due(self) -> int:
@@ -97,95 +90,24 @@ def grouped(timeline: Timeline, size: int) -> Timeline:
     return Timeline(timeline.start, timeline.seconds * size, joined)
 
 
-def _sum(windows: Sequence[Window]) -> Window:
-    served: Counter[str] = Counter()
-    for window in windows:
-        served.update(window.served)
-    return Window(
-        ok=sum(w.ok for w in windows), error=sum(w.error for w in windows), timeout=sum(w.timeout for w in windows),
-        never_sent=sum(w.never_sent for w in windows), in_flight=sum(w.in_flight for w in windows),
-        good=sum(w.good for w in windows), served=dict(served),
-    )  # fmt: skip
+def with_waiting(timeline: Timeline) -> Timeline:
+    """Return the timeline, which must begin with the load, with how many requests waited at the end of each window."""
+    waiting, windows = 0, []
+    for window in timeline.windows:
+        waiting += window.ok - window.good
+        windows.append(attrs.evolve(window, waiting=waiting))
+    return attrs.evolve(timeline, windows=tuple(windows))
 
 
-def floor_window(rate: float, floor: float, seconds: float) -> int:
-    """Return how many windows of ``seconds`` make one whose Poisson noise cannot be taken for a dip below the floor.
-
-    ``rate`` is the baseline's goodput (1/s) and ``floor`` a share of it (0 to 1). A window of n expected answers has
-    a relative standard deviation of 1/√n, which may be a fifth of the distance 1 − floor: five deviations, or one
-    false alarm in millions of windows.
-    """
-    distance = max(1.0 - floor, 0.01)
-    answers = 1.0 / (_NOISE_SHARE * distance) ** 2
-    return max(1, math.ceil(answers / max(rate * seconds, 1e-9) - 1e-9))
-
-
-@attrs.frozen
-class Floor:
-    """The lowest goodput of a run against its own baseline.
-
-    ``lowest`` and ``baseline`` are in answers per second, ``at`` is where the lowest window begins (seconds since the
-    epoch) and ``seconds`` how long it is.
-    """
-
-    share: float
-    lowest: float
-    baseline: float
-    at: float
-    seconds: float
-
-
-def floor(timeline: Timeline, baseline: float, size: int) -> Floor | None:
-    """Return the minimum over sliding windows of ``size`` steps, or None where there are too few or no baseline."""
-    if baseline <= 0 or len(timeline.windows) < size:
-        return None
-    goods = [window.good for window in timeline.windows]
-    sums = [sum(goods[at : at + size]) for at in range(len(goods) - size + 1)]
-    at = min(range(len(sums)), key=sums.__getitem__)
-    length = size * timeline.seconds
-    lowest = sums[at] / length
-    return Floor(lowest / baseline, lowest, baseline, timeline.start + at * timeline.seconds, length)
-
-
-@attrs.frozen
-class Recovery:
-    """When a system was itself again.
-
-    ``seconds`` from t0 to the start of the first sustained good stretch, None where there was none; ``bad`` windows
-    lay between. ``last_bad`` is the end of the last bad window after t0, in seconds from t0 (0: there was none).
-    """
-
-    seconds: float | None
-    bad: int
-    last_bad: float
-
-
-def recovery(
-    timeline: Timeline, t0: float, goodput: float, sustained: float, most_spread: float | None = None
-) -> Recovery:
-    """Find the first stretch of ``sustained`` seconds after ``t0`` in which every window is good.
-
-    A window is good where it has at least ``goodput`` answers per second, every request that was due in it got a good
-    answer, and, where ``most_spread`` is given, servers share it within that (see :func:`spread`); the backlog is
-    drained once such windows have begun, for a late answer counts against the window in which it was due. The window
-    in which ``t0`` lies counts, for the fault may show at once.
-    """
-    first = max(0, math.floor((t0 - timeline.start) / timeline.seconds + 1e-9))
-    after = timeline.windows[first:]
-    least = goodput * timeline.seconds
-    fine = [
-        window.good >= least
-        and window.lost == 0
-        and (most_spread is None or (shared := spread(window.served)) is None or shared <= most_spread)
-        for window in after
-    ]
-    needed = max(1, math.ceil(sustained / timeline.seconds - 1e-9))
-    ends = [timeline.start + (first + at + 1) * timeline.seconds - t0 for at, good in enumerate(fine) if not good]
-    for at in range(len(fine) - needed + 1):
-        if all(fine[at : at + needed]):
-            begins = timeline.start + (first + at) * timeline.seconds - t0
-            return Recovery(max(0.0, begins), sum(not good for good in fine[:at]), max(ends, default=0.0))
-    return Recovery(None, sum(not good for good in fine), max(ends, default=0.0))
+def named(timeline: Timeline, names: Mapping[str, str]) -> Timeline:
+    """Return the timeline with servers under other names (pods under those of their nodes); the rest keep theirs."""
+    windows = []
+    for window in timeline.windows:
+        served: Counter[str] = Counter()
+        for name, count in window.served.items():
+            served[names.get(name, name)] += count
+        windows.append(attrs.evolve(window, served=dict(served)))
+    return attrs.evolve(timeline, windows=tuple(windows))
 
 
 def last_served(timeline: Timeline, server: str) -> float | None:
@@ -194,41 +116,14 @@ def last_served(timeline: Timeline, server: str) -> float | None:
     return timeline.start + (found[-1] + 1) * timeline.seconds if found else None
 
 
-def spread(served: Mapping[str, int], servers: Sequence[str] = ()) -> float | None:
-    """Return (max − min)/mean of answers by server, or None where nothing was served.
-
-    ``servers`` names those that must take part: one that served nothing counts as 0.
-    """
-    counts = [served.get(name, 0) for name in (set(served) | set(servers))]
-    total = sum(counts)
-    return (max(counts) - min(counts)) / (total / len(counts)) if total else None
-
-
-def spread_noise(answers: float, servers: int) -> float:
-    """Return what (max − min)/mean is expected to be for perfectly even servers, from Poisson noise alone.
-
-    ``answers`` are those of all servers together. Each server's count deviates by √mean, and the range of k normal
-    variables is a known number of deviations (1.128 for two, 3.078 for ten).
-    """
-    if servers < 2 or answers <= 0:  # noqa: PLR2004 -- one server shares with nobody
-        return 0.0
-    return _expected_range(servers) / math.sqrt(answers / servers)
-
-
-def spread_window(rate: float, servers: int, limit: float, seconds: float, noise_share: float = 0.25) -> int:
-    """Return how many windows of ``seconds`` make one whose noise is at most ``noise_share`` of a spread limit.
-
-    ``rate`` is in answers per second over all servers, ``limit`` a share (0.1 for 10 %).
-    """
-    if servers < 2:  # noqa: PLR2004 -- one server shares with nobody
-        return 1
-    answers = servers * (_expected_range(servers) / (noise_share * limit)) ** 2
-    return max(1, math.ceil(answers / max(rate * seconds, 1e-9) - 1e-9))
-
-
-def _expected_range(count: int) -> float:
-    """Return the mean range of ``count`` standard normal variables: ∫ 1 − Φ(x)^k − (1 − Φ(x))^k dx."""
-    step = 0.02
-    points = [-8 + step * at for at in range(801)]
-    heights = [0.5 * (1 + math.erf(x / math.sqrt(2))) for x in points]
-    return step * math.fsum(1 - p**count - (1 - p) ** count for p in heights)
+def _sum(windows: Sequence[Window]) -> Window:
+    served: Counter[str] = Counter()
+    for window in windows:
+        served.update(window.served)
+    return Window(
+        ok=sum(w.ok for w in windows), error=sum(w.error for w in windows), timeout=sum(w.timeout for w in windows),
+        never_sent=sum(w.never_sent for w in windows), in_flight=sum(w.in_flight for w in windows),
+        good=sum(w.good for w in windows), served=dict(served),
+        # A backlog is drained where it ever comes down within the window; one hiccup at its end is none.
+        waiting=min((w.waiting for w in windows), default=0),
+    )  # fmt: skip

@@ -41,13 +41,13 @@ class Steady:
     drift: float = 0.0
 
 
-def steady_state(samples: Sequence[float], starts: Sequence[int] = (0,)) -> Steady:
+def steady_state(samples: Sequence[float], starts: Sequence[int] = (0,), *, rising: bool = False) -> Steady:
     """Return where the steady state of a series begins, and whether there is one.
 
     ``starts`` are the indices at which repetitions of the same work (rounds) begin. With at least two rounds a
     sample is compared with the samples at the same place of other rounds, so work that grows within each round, as
     decoding does with its context, is no drift. Within a single round the two cannot be told apart, and only a
-    decline counts as one.
+    decline counts as one, unless ``rising`` says that the work does not grow by itself, so that a rise is one too.
     """
     if len(samples) < _FEWEST * _BATCH:
         return Steady(cut=0, found=True)
@@ -58,7 +58,7 @@ def steady_state(samples: Sequence[float], starts: Sequence[int] = (0,)) -> Stea
     trend = trend_of(_averaged(calm[cut:], max(1, (len(calm) - cut) // _POINTS)))
     # A cut that wants to go past the middle has not come to the end of the warm-up.
     certain = trend.certain or cut >= len(calm) // 2 - _BATCH
-    matters = certain and abs(trend.drift) > _DRIFT and (len(rounds) > 1 or trend.drift < 0)
+    matters = certain and abs(trend.drift) > _DRIFT and (rising or len(rounds) > 1 or trend.drift < 0)
     return Steady(cut=cut, found=not matters, drift=trend.drift)
 
 
