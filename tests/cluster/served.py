@@ -64,10 +64,12 @@ def changed(objects: list[dict[str, Any]], variant: Variant) -> list[dict[str, A
 
 
 def _dropping(configuration: str, share: float) -> str:
-    # Ids end with the number of the attempt, which must not matter: a retry fares as the first attempt did.
+    # Ids end with the number of the attempt, which must not matter: a retry fares as the first attempt did. What has no
+    # id, as the kubelet's probe, is always answered.
     choice = f"""http {{
     map $http_x_request_id $numbered {{ "~^(?<number>.+)-\\d+$" $number; default ""; }}
-    split_clients $numbered $dropped {{ {100 * share:.2f}% 1; * 0; }}
+    split_clients $numbered $chosen {{ {100 * share:.2f}% 1; * 0; }}
+    map $numbered $dropped {{ "" 0; default $chosen; }}
 """
     listen = _LISTEN.search(configuration)
     assert listen is not None, "examples/served/base/nginx.conf no longer listens on 8080"
