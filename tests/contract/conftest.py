@@ -17,6 +17,8 @@ from perfrun.adapters.artifacts import FsspecArtifacts
 from perfrun.adapters.clock import SystemClock
 from perfrun.adapters.events import Recorder
 from perfrun.adapters.kubernetes import KubernetesCluster
+from perfrun.adapters.paths import node_path
+from perfrun.manifests.agents import AgentSettings
 
 
 @pytest.fixture
@@ -31,7 +33,9 @@ async def bench(api: Api, namespace: str, tmp_path: Path) -> AsyncIterator[Bench
     clock = SystemClock()
     events = Recorder(api, clock, "contract")
     telling = asyncio.create_task(events.run())
-    cluster = KubernetesCluster(api, PODS, clock, events)
+    # Agents of tests share the namespace of their test, so that they go with it.
+    agents = AgentSettings(namespace=namespace, image="perfrun.dev/none:1")
+    cluster = KubernetesCluster(api, PODS, clock, events, agents=agents)
     # The token controller makes it a moment after the namespace; pods are refused before.
     for _ in range(200):
         try:
@@ -42,6 +46,10 @@ async def bench(api: Api, namespace: str, tmp_path: Path) -> AsyncIterator[Bench
             break
     yield Bench(api, cluster, events, FsspecArtifacts(str(tmp_path / "artifacts")), namespace)
     telling.cancel()
+    for name in await cluster.nodes():
+        # Those that a test made for itself; they are named after its namespace.
+        if name.startswith(namespace):
+            await api.delete(node_path(name))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from perfrun.adapters.kubernetes import KubernetesCluster
 from perfrun.adapters.paths import object_path
 from perfrun.adapters.reading import feature_of, run_of
 from perfrun.api import API_VERSION
+from perfrun.api.faults import FaultStatus
 from perfrun.api.plan import Plan, PlannedScenario, PlannedStep, Stage
 from perfrun.api.run import Frozen, Phase, RunStatus, StageStatus
 from perfrun.api.target import TargetSpec
@@ -39,19 +40,35 @@ class Bench:
         spec = {"feature": "Feature: x", "targetRef": "target"}
         return feature_of(await self._create("PerfFeature", name, spec, metadata))
 
-    async def run(self, name: str = "run", target: TargetSpec | None = None) -> Run:
-        """Create a PerfRun that is about to start its one pod."""
-        spec = {"feature": "Feature: x", "targetRef": "target"}
-        created = run_of(await self._create("PerfRun", name, spec, {}))
+    async def run(
+        self,
+        name: str = "run",
+        target: TargetSpec | None = None,
+        stages: tuple[Stage, ...] = (STAGE,),
+        faults: tuple[FaultStatus, ...] = (),
+    ) -> Run:
+        """Create a PerfRun that is about to start its stages."""
+        created = await self.pending(name)
         step = PlannedStep(keyword="Then", text="x", line=1)
         frozen = Frozen(
             feature="Feature: x", feature_digest="sha256:0", target=target or TargetSpec(), target_digest="sha256:0",
-            plan=Plan(scenarios=(PlannedScenario(name="x", line=1, steps=(step,)),), stages=(STAGE,)),
+            plan=Plan(scenarios=(PlannedScenario(name="x", line=1, steps=(step,)),), stages=stages),
             plan_digest="sha256:0",
         )  # fmt: skip
-        stage = StageStatus(id=STAGE.id, state="Starting", attempt=1, pod=pod_name(name, STAGE.id, 1))
-        status = RunStatus(observed_generation=1, phase=Phase.RUNNING, frozen=frozen, stages=(stage,))
+        begun = tuple(
+            StageStatus(id=each.id, state="Starting", attempt=1, pod=pod_name(name, each.id, 1)) for each in stages
+        )
+        status = RunStatus(observed_generation=1, phase=Phase.RUNNING, frozen=frozen, stages=begun, faults=faults)
         return await self.cluster.save_run(created, status)
+
+    async def pending(self, name: str) -> Run:
+        """Create a PerfRun that has no plan yet."""
+        spec = {"feature": "Feature: x", "targetRef": "target"}
+        return run_of(await self._create("PerfRun", name, spec, {}))
+
+    async def make(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Create any other object."""
+        return await self.api.create(path, body)
 
     async def again(self, run: Run) -> Run:
         """Read a run anew."""
