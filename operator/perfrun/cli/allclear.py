@@ -77,7 +77,7 @@ async def undo_all(access: Access, wanted: Wanted, patience: float, force: bool,
     found = await find(api)
     alive = () if force else await at_work(api, found, tell)
     agents = agent_settings(found, rows, flags)
-    if not agents.image:
+    if not agents.image and any(row.needs_agents for row in rows):
         tell("nothing tells the image of fault agents, so no node can be proven clean: give --agent-image")
     async with _world(api, clock, agents, tell) as world:
         work = [_run(api, world, alive, key, until, tell) for key in keys(rows)]

@@ -26,6 +26,10 @@ from perfrun.ports import Clock, Cluster, Conflict, Unavailable
 
 EVERY: Final = 0.5
 
+_STOPPING: Final = (
+    "told to stop, and undoes its fault as it ends; on a node that is cut off it hears of that when the fault is over"
+)
+
 
 @attrs.frozen
 class Spot:
@@ -105,7 +109,7 @@ class Clearing:
                 continue
             ended = view.pod.phase in ("Succeeded", "Failed")
             if not view.undo:
-                self._once(f"{trace.where}: {'removed' if ended else 'told to stop; it undoes its fault as it ends'}")
+                self._once(f"{trace.where}: {'removed' if ended else _STOPPING}")
             elif report is not None and report.state == "Clean":
                 self._once(f"node {spot.node} is proven clean: {report.proof}")
                 self.proven.add(spot)

@@ -19,6 +19,7 @@ from perfrun.lifecycle.values import Run
 from perfrun.manifests import labels
 from perfrun.manifests.external import ExternalBackend
 from perfrun.manifests.names import label_value
+from perfrun_kernels import contract
 
 GONE: Final = "RunGone"
 """State of what is left of a run that is not there any more."""
@@ -42,6 +43,7 @@ class Trace:
     stored: Mapping[str, Any]
     told: str
     since: dt.datetime | None = None
+    until: dt.datetime | None = None
 
 
 @attrs.frozen
@@ -69,6 +71,12 @@ class Leftover:
         """Whether its run is gone, so that no operator will ever see to it."""
         return self.state == GONE
 
+    @property
+    def needs_agents(self) -> bool:
+        """Whether only a fault agent can tell that a node is clean of it."""
+        kinds = {self.kind, *(each.kind for each in self.traces)}
+        return "native" in self.backend and bool(kinds & {"isolate", "freeze", "undo"})
+
 
 def of_agent(pod: Mapping[str, Any]) -> Trace:
     """Return what the pod of a fault agent tells."""
@@ -80,7 +88,7 @@ def of_agent(pod: Mapping[str, Any]) -> Trace:
         uid=found.get(labels.RUN_UID, ""), run=_named(found), fault=found.get(labels.FAULT, ""),
         where=f"pod {metadata['namespace']}/{metadata['name']}", node=(pod.get("spec") or {}).get("nodeName", ""),
         kind=kind, backend="native", stored=pod, told=f"agent ({kind}) is {phase}{ending}",
-        since=_created(metadata),
+        since=_created(metadata), until=_ends(pod),
     )  # fmt: skip
 
 
@@ -160,7 +168,8 @@ def _rest(run: str, uid: str, state: str, traces: list[Trace]) -> Leftover:
     return Leftover(
         run=run, uid=uid, fault="", kind=_listed(each.kind for each in traces),
         backend=_listed(each.backend for each in traces), nodes=tuple(sorted({each.node for each in traces} - {""})),
-        state=state, since=min((each.since for each in traces if each.since), default=None), until=None,
+        state=state, since=min((each.since for each in traces if each.since), default=None),
+        until=max((each.until for each in traces if each.until), default=None),
         remains=tuple(map(_told, traces)), traces=tuple(traces),
     )  # fmt: skip
 
@@ -187,3 +196,14 @@ def _listed(words: Iterable[str]) -> str:
 def _created(metadata: Mapping[str, Any]) -> dt.datetime | None:
     made = metadata.get("creationTimestamp")
     return dt.datetime.fromisoformat(made) if made else None
+
+
+def _ends(pod: Mapping[str, Any]) -> dt.datetime | None:
+    """Return when the fault of an agent ends by itself, from the order that it was given; an undo agent has none."""
+    variables = [each for container in pod["spec"]["containers"] for each in container.get("env") or ()]
+    text = next((each.get("value", "") for each in variables if each["name"] == contract.FAULT_ENV), "")
+    try:
+        order = contract.FaultOrder.from_json(text)
+    except contract.ContractError:
+        return None
+    return None if order.kind == "undo" else dt.datetime.fromtimestamp(order.ends_at, dt.UTC)

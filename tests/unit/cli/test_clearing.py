@@ -25,7 +25,7 @@ def agent(kind, node="a", phase="Running", name=""):
         "name": name or f"{kind}-{node}", "namespace": "perfrun-chaos", "uid": f"pod-{kind}-{node}",
         "labels": MARKS | {labels.FAULT_KIND: kind},
     }  # fmt: skip
-    return {"metadata": metadata, "spec": {"nodeName": node}, "status": {"phase": phase}}
+    return {"metadata": metadata, "spec": {"nodeName": node, "containers": []}, "status": {"phase": phase}}
 
 
 @attrs.define

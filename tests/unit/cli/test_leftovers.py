@@ -11,6 +11,7 @@ from perfrun.api.run import Phase, RunSpec, RunStatus
 from perfrun.cli.leftovers import GONE, leftovers, of_agent, of_external, of_node
 from perfrun.lifecycle.values import Meta, Run
 from perfrun.manifests import labels
+from perfrun_kernels.contract import FAULT_ENV, FaultOrder
 
 NOW = dt.datetime(2026, 11, 25, 3, 0, tzinfo=dt.UTC)
 
@@ -33,7 +34,10 @@ def agent(uid="u1", node="a", fault="s1-fault", kind="isolate", phase="Running")
         "name": f"x-{node}-{kind}", "namespace": "perfrun-chaos", "creationTimestamp": "2026-11-25T03:00:00Z",
         "labels": marks | {labels.FAULT_KIND: kind}, "uid": f"pod-{node}-{kind}",
     }  # fmt: skip
-    return of_agent({"metadata": metadata, "spec": {"nodeName": node}, "status": {"phase": phase}})
+    order = FaultOrder("f", "shop/r", node, kind, NOW.timestamp(), NOW.timestamp() + 40)
+    container = {"name": "agent", "env": [{"name": FAULT_ENV, "value": order.to_json()}]}
+    spec = {"nodeName": node, "containers": [container]}
+    return of_agent({"metadata": metadata, "spec": spec, "status": {"phase": phase}})
 
 
 def cordoned(uid="u1", node="a"):
@@ -99,7 +103,9 @@ def test_what_has_no_run_is_an_orphan_by_run_and_fault():
     ]
     assert all(row.state == GONE and row.orphan for row in rows)
     assert rows[0].since == NOW
-    assert rows[2].since is None
+    assert rows[0].until == NOW + dt.timedelta(seconds=40)
+    assert rows[2].since is rows[2].until is None
+    assert [row.needs_agents for row in rows] == [True, True, False, False]
 
 
 @pytest.mark.parametrize(
