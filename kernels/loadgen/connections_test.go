@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -192,6 +193,18 @@ func TestSegmentsHaveHistogramsOfTheirOwn(t *testing.T) {
 	}
 	if len(found) != 12 || books.latency.total().TotalCount() != 70 {
 		t.Fatalf("%d histograms, %d in all", len(found), books.latency.total().TotalCount())
+	}
+}
+
+func TestDenseSchedulesAreServedInTurns(t *testing.T) {
+	s := &switchboard{}
+	url := s.serve(t, false, nil)
+	books, session := offered(t, `"url": "`+url+`", "deadline_seconds": 60, "segments": [{"seconds": 0.1, "rate": 60000}, {"seconds": 0.1, "rate": 100}]`)
+	if ledger := books.ledger(); ledger != (Ledger{Scheduled: 6010, OK: 6010}) {
+		t.Fatalf("%+v %v", ledger, books.errors)
+	}
+	if gap := session.schedule.stream(false, 0, 0, 4).gap(); math.Abs(gap-4e9/60_000) > 1 {
+		t.Fatalf("one of four streams has a request every %g ns", gap)
 	}
 }
 

@@ -88,6 +88,12 @@ const (
 	mostOpened  = 4  // due requests that are sent in one turn while no connection is idle
 	readSize    = 256 << 10
 	mostPending = 1 << 18
+
+	// Where requests are due more often than every dense, in nanoseconds, the loop turns to the wire once a turn, for
+	// several of them at once: to fall asleep and be woken for each would cost more than the requests. Times then
+	// count up to a turn too much, and never too little.
+	turn  = int64(50 * time.Microsecond)
+	dense = float64(turn) / 2
 )
 
 func newLoop(c *Config, t *target, stream *Stream, recorder *Recorder, index int, stop *atomic.Bool) (*loop, error) {
@@ -144,7 +150,12 @@ func (l *loop) run(start time.Time) {
 		}
 		l.expire(now)
 		l.retry(now)
-		n := wait(l.epoll, events, l.pause(now))
+		pause := l.pause(now)
+		if l.more && pause > 0 && pause < turn && l.stream.gap() < dense {
+			rest(turn)
+			pause = 0
+		}
+		n := wait(l.epoll, events, pause)
 		for i := range n {
 			// A descriptor closed and opened again within one batch must not get the old one's events.
 			if c := l.conns[events[i].Fd]; c != nil && c.born == events[i].Pad {

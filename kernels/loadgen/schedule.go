@@ -70,6 +70,11 @@ func (s *Stream) next() (int64, bool) {
 	}
 }
 
+// gap is the mean time between requests, in nanoseconds, where the stream has come to.
+func (s *Stream) gap() float64 {
+	return 1e9 * s.share / s.schedule.segments[s.segment].Rate
+}
+
 func (s *Stream) advance() {
 	if s.random == nil {
 		s.at += s.share
