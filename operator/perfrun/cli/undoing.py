@@ -26,7 +26,7 @@ LONGEST: Final = 1.0
 
 
 async def finish(key: Key, cluster: Cluster, turn: Turn, clock: Clock, until: dt.datetime, tell: Tell) -> bool:
-    """Take turns of one run until nothing of it remains to be undone; return whether that was before ``until``."""
+    """Take turns of one run until it is over; return whether that was before ``until``."""
     before: Run | None = None
     said = ""
     while True:
@@ -47,7 +47,7 @@ async def finish(key: Key, cluster: Cluster, turn: Turn, clock: Clock, until: dt
             said = ""
             for line in news(before, run):
                 tell(f"{key.namespace}/{key.name}: {line}")
-            if run is None or nothing_left(run):
+            if run is None or over(run):
                 return True
             before = run
         now = clock.now()
@@ -67,11 +67,11 @@ async def watched() -> dt.datetime | None:
     return None
 
 
-def nothing_left(run: Run) -> bool:
-    """Whether everything that the run changed is proven undone, and nothing keeps it."""
+def over(run: Run) -> bool:
+    """Whether the run is finished, everything that it changed is proven undone, and nothing keeps it."""
     settled = all(each.settled for each in run.status.faults)
     scaled = run.status.scaling is not None and not run.status.scaling.restored
-    return settled and not scaled and FINALIZER not in run.meta.finalizers
+    return run.status.phase.finished and settled and not scaled and FINALIZER not in run.meta.finalizers
 
 
 def news(before: Run | None, run: Run | None) -> list[str]:

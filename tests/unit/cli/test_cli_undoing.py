@@ -34,6 +34,7 @@ STORY = [
     run(phase=Phase.RESTORING),
     run(phase=Phase.RESTORING, undone_at=START),
     run("Undone", Phase.RESTORING, **CLEAN),
+    run("Undone", Phase.RESTORING, held=False, **CLEAN),
     run("Undone", Phase.CANCELLED, held=False, **CLEAN),
 ]
 
@@ -71,7 +72,7 @@ async def told(story, monkeypatch, seconds=60):
     return done, [line.removeprefix("shop/r: ") for line in lines]
 
 
-async def test_the_whole_way_is_told_and_ends_when_the_finalizer_is_off(monkeypatch):
+async def test_the_whole_way_is_told_and_ends_with_the_run(monkeypatch):
     done, lines = await told(STORY, monkeypatch)
     assert done
     assert lines == [
@@ -81,8 +82,8 @@ async def test_the_whole_way_is_told_and_ends_when_the_finalizer_is_off(monkeypa
         "fault s1-fault: ended on a",
         "fault s1-fault: a is proven clean: no table is listed",
         "fault s1-fault is Undone: 1 node (a) isolated 03:00:00–03:00:00 UTC, proven undone",
-        "is Cancelled: Cancelled it is",
         "the finalizer is off: nothing of it is left",
+        "is Cancelled: Cancelled it is",
     ]
 
 
@@ -99,7 +100,11 @@ async def test_conflicts_and_silence_are_waited_out_and_told_once(monkeypatch):
     assert lines == ["no answer", "is Cancelled"]
 
 
-@pytest.mark.parametrize("stuck", [run(), run("Undone"), Unavailable("down"), Conflict("x")], ids=str)
+@pytest.mark.parametrize(
+    "stuck",
+    [run(), run("Undone", held=False), run("Undone", Phase.FAILED), Unavailable("down"), Conflict("x")],
+    ids=["unsettled", "unfinished", "kept", "silence", "overtaken"],
+)
 async def test_the_time_is_up_whatever_goes_on(monkeypatch, stuck):
     done, _ = await told([stuck], monkeypatch, seconds=5)
     assert not done
