@@ -25,7 +25,7 @@ from perfrun.capabilities.base import (
     claim_of,
 )
 from perfrun.capabilities.faults_values import measure
-from perfrun.capabilities.traffic import Segment, ids_stage, load_stage, seconds_for, service_of
+from perfrun.capabilities.traffic import Segment, connection_clusters, ids_stage, load_stage, seconds_for, service_of
 from perfrun.capabilities.words.faults import NAME, VOCABULARY
 from perfrun.language import quantities
 from perfrun.language.model import Meaning, Scenario
@@ -107,7 +107,8 @@ def _parameters(scenario: Scenario, target: TargetSpec, before: float, lasts: fl
     return {
         "baseline": before, "fault": lasts, "tail": TAIL_SECONDS, "floor": _floor(scenario),
         "sustained": seconds(load.sustained), "deadline": seconds(load.deadline),
-        "drop_resolution": load.drop_resolution,
+        "drop_resolution": load.drop_resolution, "connections": load.connections * load.shards,
+        "requests_per_connection": connection_clusters(load),
     }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from perfrun.capabilities.base import (
 )
 from perfrun.capabilities.cpu import CPU_QUERY
 from perfrun.capabilities.load_values import measure
-from perfrun.capabilities.traffic import Segment, load_stage, seconds_for, service_of
+from perfrun.capabilities.traffic import Segment, connection_clusters, load_stage, seconds_for, service_of
 from perfrun.capabilities.words.load import NAME, VOCABULARY
 from perfrun.language import quantities
 from perfrun.language.model import Meaning, Scenario
@@ -45,7 +45,6 @@ _LONGEST: Final = 120.0
 _CORRELATION: Final = 20
 """Requests that are taken to be worth one independent one when the length of a load is planned."""
 
-_NEVER: Final = 1e9
 _QUERY_ATTEMPTS: Final = 3
 
 
@@ -139,15 +138,9 @@ def _lengths(claimed: Iterable[Meaning], rate: float, load: LoadSettings, confid
             lengths.append(seconds_for(needed, rate))
         elif meaning.key == "difference" and meaning.limit is not None:
             limit = quantities.convert(meaning.limit, "%") / 100
-            needed = answers_needed(_NODES, limit, confidence, _clustering(load))
+            needed = answers_needed(_NODES, limit, confidence, connection_clusters(load))
             lengths.append(seconds_for(needed, rate))
     return [length for length in lengths if length <= _LONGEST]
-
-
-def _clustering(load: LoadSettings) -> float:
-    """Return how many requests go to a node together where connections, not requests, are spread."""
-    # Connections that are never closed are spread once: no length of a load makes chance smaller then.
-    return float(load.requests_per_connection or _NEVER) if load.connection == "keep-alive" else 1.0
 
 
 def _cpu_stage(scenario: Scenario, target: TargetSpec, settings: Settings, load: str, offset: float) -> Stage:

@@ -14,7 +14,7 @@ import attrs
 from perfrun.api.base import JSON
 from perfrun.api.durations import seconds
 from perfrun.api.plan import Stage
-from perfrun.api.service import RequestSize, Service
+from perfrun.api.service import Load, RequestSize, Service
 from perfrun.api.target import TargetSpec
 from perfrun.capabilities.base import PlanError
 from perfrun.language.model import Scenario
@@ -30,6 +30,7 @@ LATENESS_SHARE: Final = 0.05
 
 _LEAST_LATENESS: Final = 0.001
 _IDS_TIMEOUT: Final = 60.0
+_NEVER: Final = 1e9
 _ROOM_DEVIATIONS: Final = 4.0
 
 
@@ -115,6 +116,12 @@ def ids_stage(name: str, index: int, load: str) -> Stage:
 def seconds_for(requests: float, rate: float) -> float:
     """Return how long a load lasts, in whole seconds, that has so many requests even if chance has it send fewer."""
     return float(math.ceil((requests + _ROOM_DEVIATIONS * math.sqrt(requests)) / rate))
+
+
+def connection_clusters(load: Load) -> float:
+    """Return how many requests go to a server together where connections, not requests, are spread."""
+    # Connections that are never closed are spread once: no length of a load makes chance smaller then.
+    return float(load.requests_per_connection or _NEVER) if load.connection == "keep-alive" else 1.0
 
 
 def _url(service: Service, path: str) -> str:

@@ -58,7 +58,9 @@ def judge_scenario(
 def _reached(planned: PlannedScenario, evidence: Mapping[str, Evidence]) -> bool:
     """Whether anything ran for this scenario; a stage that was lost did not get as far as its steps."""
     ended = [evidence.get(step.claim.stage) for step in planned.steps if step.claim is not None]
-    return any(each is not None and (each.result is not None or each.answer is not None) for each in ended)
+    return any(
+        each is not None and (each.result is not None or each.answer is not None or bool(each.shards)) for each in ended
+    )
 
 
 def _setting(step: PlannedStep, *, reached: bool, unreached: str) -> StepStatus:
