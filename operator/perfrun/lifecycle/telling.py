@@ -68,7 +68,7 @@ def _proven(fault: FaultStatus) -> str:
     if fault.state == "Undone":
         return "proven undone"
     if len(left) == len(fault.nodes):
-        return "not undone yet"
+        return "not proven undone yet" if any(each.undone_at for each in fault.nodes) else ""
     return f"proven undone but for {', '.join(left)}" if left else "proven undone on every node"
 
 

@@ -77,7 +77,7 @@ async def test_the_whole_way_is_told_and_ends_with_the_run(monkeypatch):
     assert done
     assert lines == [
         "is Running",
-        "1 node (a) isolated since 03:00:00, until 03:00:00 UTC at the latest, not undone yet",
+        "1 node (a) isolated since 03:00:00, until 03:00:00 UTC at the latest",
         "is Restoring: Restoring it is",
         "fault s1-fault: ended on a",
         "fault s1-fault: a is proven clean: no table is listed",

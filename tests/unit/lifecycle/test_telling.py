@@ -49,7 +49,11 @@ GONE = node("node-3", 0, None, 46, 50)
         ),
         (
             fault(node("a", 0)),
-            "1 node (a) isolated since 18:40:02, until 18:40:48 UTC at the latest, not undone yet",
+            "1 node (a) isolated since 18:40:02, until 18:40:48 UTC at the latest",
+        ),
+        (
+            fault(node("a", 0, None, 46)),
+            "1 node (a) isolated 18:40:02–18:40:48 UTC, not proven undone yet",
         ),
         (
             fault(node("a", 0, 4.1, 46, 50), node("b", 0, None, 46)),
