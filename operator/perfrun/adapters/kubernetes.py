@@ -72,7 +72,7 @@ class KubernetesCluster:
 
     ``wrote`` hears the key and new resource version of every object of ours that is written or created. ``home`` are
     the namespace and the pod's name of this operator, where it runs in the cluster. ``namespaces`` are those that it
-    serves; none means all.
+    serves; none means all. Without ``chaos`` every fault is denied.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class KubernetesCluster:
         agents: AgentSettings = _AGENTS,
         home: tuple[str, str] = ("", ""),
         namespaces: tuple[str, ...] = (),
+        chaos: bool = True,
     ) -> None:
         self._api = api
         self._clock = clock
@@ -93,7 +94,7 @@ class KubernetesCluster:
         self._wrote = wrote
         self._seeing = Seeing(api, agents.namespace, namespaces)
         self._protection = Protection(api, self._seeing, *home)
-        self._rights = Rights(api, agents.namespace)
+        self._rights = Rights(api, agents.namespace, chaos)
         self._logs = ServedLogs(api)
         self._starting = Starting(api, pods, clock)
         self._externals = Externals(api, self._seeing)

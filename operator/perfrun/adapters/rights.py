@@ -54,10 +54,15 @@ class Right:
 
 @attrs.frozen
 class Rights:
-    """Asks about rights; ``agents`` is the namespace of fault agents."""
+    """Asks about rights; ``agents`` is the namespace of fault agents.
+
+    Without ``chaos`` this installation rules faults out, whatever rights there are: to kill pods takes none but those
+    with which the operator deletes its own.
+    """
 
     api: Api
     agents: str
+    chaos: bool = True
 
     async def denied(self, run: Run) -> str:
         """Return a sentence about what the run's plan needs and is not granted, or nothing."""
@@ -65,6 +70,11 @@ class Rights:
         if frozen is None or frozen.target.service is None:
             return ""
         kinds = {stage.kind for stage in frozen.plan.stages}
+        if not self.chaos and kinds & {"fault", "scale"}:
+            return (
+                "this installation of perfrun rules faults out; to permit them, install the chart with "
+                "chaos.enabled=true and scope.kind=cluster"
+            )
         wanted = tuple(dict.fromkeys(needed(frozen.target, kinds, run.meta.namespace, self.agents)))
         granted = await asyncio.gather(*map(self._granted, wanted))
         if lacking := [str(right) for right, has in zip(wanted, granted, strict=True) if not has]:

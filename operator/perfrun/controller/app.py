@@ -92,6 +92,7 @@ async def assemble(settings: Settings) -> Operator:
     cluster = KubernetesCluster(
         api, settings.pods(), clock, events, wrote,
         agents=settings.agents(), home=(settings.lease_namespace, settings.identity), namespaces=settings.namespaces,
+        chaos=settings.chaos,
     )  # fmt: skip
     try:
         artifacts = FsspecArtifacts(settings.artifacts, settings.reached_at)
