@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
 import attrs
 
@@ -19,8 +18,6 @@ from perfrun_kernels.contract import ContractError, Result
 
 LOG_MARGIN = dt.timedelta(seconds=1)
 """How long before the start of a load its servers' logs are read from: nodes' clocks differ a little."""
-
-_T = TypeVar("_T")
 
 
 async def disturbed(
@@ -39,12 +36,12 @@ async def disturbed(
         workload=await _workload(run, frozen, cluster) if wanted.workload else None,
     )
     # Agents are read before nodes: a node that is Ready after its agent was seen to have ended is Ready again.
-    agents, external, jobs = await asyncio.gather(
-        _or(wanted.agents, cluster.agents_of, run, {}),
-        _or(wanted.external, cluster.external_of, run, {}),
-        _or(wanted.jobs, cluster.jobs_of, run, frozenset()),
+    seen = attrs.evolve(
+        seen,
+        agents=await cluster.agents_of(run) if wanted.agents else {},
+        external=await cluster.external_of(run) if wanted.external else {},
+        jobs=await cluster.jobs_of(run) if wanted.jobs else frozenset(),
     )
-    seen = attrs.evolve(seen, agents=agents, external=external, jobs=jobs)
     if wanted.endpoints:
         nodes, serving = await asyncio.gather(cluster.nodes(), _serving(run, frozen, cluster))
         seen = attrs.evolve(seen, nodes=nodes, serving=serving)
@@ -67,10 +64,6 @@ async def handed_in(artifacts: Artifacts, path: str, name: str, who: str) -> Han
     except (ContractError, UnicodeDecodeError) as error:
         text = f"{who} handed in something that is no result: {error}"
         return HandedIn(link, Missing("MalformedResult", text))
-
-
-async def _or(wanted: bool, read: Callable[[Run], Awaitable[_T]], run: Run, otherwise: _T) -> _T:
-    return await read(run) if wanted else otherwise
 
 
 async def _shards(run: Run, stages: tuple[Stage, ...], artifacts: Artifacts) -> Mapping[str, Mapping[int, HandedIn]]:

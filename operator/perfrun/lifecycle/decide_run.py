@@ -5,32 +5,34 @@ give the same decision. Scenarios are run and judged one after another, so that 
 another; a scenario's verdict is written as soon as its evidence is complete.
 
 A run ends in two steps. First it is written why it ends (``ending``), and what it started is taken back (phase
-Restoring) until nothing of it is seen any more; only then is it finished.
+Restoring) until nothing of it is seen any more; only then is it finished. A run that is deleted while it holds
+something that must be undone ends the same way.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 
-import attrs
-
 from perfrun.api.durations import seconds
-from perfrun.api.plan import Stage
+from perfrun.api.faults import FINALIZER
 from perfrun.api.run import Frozen, Phase, RunStatus, StageStatus
+from perfrun.lifecycle.asking import ASKED, ask, asked_from
 from perfrun.lifecycle.conditions import merged, run_conditions
 from perfrun.lifecycle.ending import end, restore
 from perfrun.lifecycle.freezing import freeze
-from perfrun.lifecycle.progress import Progress, final
-from perfrun.lifecycle.stages import advance, ask
+from perfrun.lifecycle.notes import SAMPLES, fault_events, scenario_note
+from perfrun.lifecycle.progress import final
+from perfrun.lifecycle.turns import advance_stage
 from perfrun.lifecycle.values import (
     Decision,
     DeleteRun,
     Emit,
     Missing,
+    Release,
     Run,
     RunObservation,
 )
-from perfrun.lifecycle.work import Work, judge, stage_of
+from perfrun.lifecycle.work import Work, judge
 
 TARGET_PATIENCE = dt.timedelta(seconds=15)
 """How long a run waits for a target or feature that is not there, for one manifest may create all in any order."""
@@ -40,9 +42,12 @@ def decide_run(run: Run, seen: RunObservation, now: dt.datetime) -> Decision[Run
     """Return what the run does next."""
     if run.status.phase.finished:
         return _afterwards(run, now)
-    if run.meta.deleting:
+    held = FINALIZER in run.meta.finalizers
+    if run.meta.deleting and not held:
         return Decision(run.status)
     work = Work(run, seen, now, run.status)
+    if run.meta.deleting and work.status.phase is not Phase.RESTORING:
+        work = end(work, "Cancelled")
     if work.status.phase is Phase.PENDING:
         work = _begin(work)
     if work.status.phase is Phase.RUNNING:
@@ -90,33 +95,29 @@ def _go_on(work: Work) -> Work:
 def _scenario(work: Work, frozen: Frozen, index: int) -> tuple[Work, bool]:
     """Advance the stages of one scenario, and judge it when all of them are final."""
     mine = [stage for stage in frozen.plan.stages if stage.scenario == index]
-    for stage in (each for each in mine if each.kind != "query"):
-        was = stage_of(work.status, stage.id)
-        work = _apply(work, advance(stage, was, work.run.meta.name, work.seen, work.now))
-        if not final(stage_of(work.status, stage.id)):
-            return _note(work, frozen, index, stage), False
-    asked = [stage for stage in mine if stage.kind == "query"]
-    progress = [
-        ask(each, stage_of(work.status, each.id), _span(work.status, each), work.seen, work.now) for each in asked
-    ]
+    for stage in (each for each in mine if each.kind not in (*ASKED, "fault")):
+        fault = next((each for each in mine if each.kind == "fault" and each.alongside == stage.id), None)
+        work, doing = advance_stage(work, frozen, stage, fault)
+        if doing:
+            return work.say(scenario_note(frozen, index, doing)), False
+    asked = [stage for stage in mine if stage.kind in ASKED]
+    scene = work.scene(frozen)
+    due = asked_from(mine, scene)
+    if work.now < due:
+        return work.do(work.status, look_at=due).say(scenario_note(frozen, index, SAMPLES)), False
+    progress = [ask(each, scene) for each in asked]
     complete = all(final(each.status) for each in progress)
     for each in progress:
-        # Answers are not kept between looks, so the queries of a scenario end together, in the look that judges them.
+        # Answers are not kept between looks, so what is asked ends together, in the look that judges it.
         if complete or each.status.state != "Done":
-            work = _apply(work, each)
+            work = work.take(each)
     return (judge(work, frozen, index, mine), True) if complete else (work, False)
 
 
-def _note(work: Work, frozen: Frozen, index: int, stage: Stage) -> Work:
-    """Say in the run's message what it is waiting for, but only when that changed."""
-    state = stage_of(work.status, stage.id)
-    doing = {"Starting": "starting", "Running": "measuring"}.get(state.state, "waiting")
-    where = f" in pod {state.pod}" if state.pod else ""
-    message = f"scenario {index + 1} of {len(frozen.plan.scenarios)}: {doing}{where}"
-    return attrs.evolve(work, status=work.status.replace(message=message))
-
-
 def _afterwards(run: Run, now: dt.datetime) -> Decision[RunStatus]:
+    if FINALIZER in run.meta.finalizers:
+        # Nothing is concluded while anything is left, so whoever put it there, it has nothing to hold.
+        return Decision(run.status, (Release(),))
     ttl, finished = run.spec.ttl_after_finished, run.status.finished_at
     if ttl is None or finished is None or run.meta.deleting:
         return Decision(run.status)
@@ -132,20 +133,8 @@ def _decision(work: Work) -> Decision[RunStatus]:
     due = None if status.phase.finished else min(work.looks, default=work.now)
     if status.phase.finished and work.run.spec.ttl_after_finished is not None:
         due = work.now + dt.timedelta(seconds=seconds(work.run.spec.ttl_after_finished))
-    return Decision(status, work.actions, due)
-
-
-def _apply(work: Work, progress: Progress) -> Work:
-    stages = tuple(progress.status if each.id == progress.status.id else each for each in work.status.stages)
-    return work.do(work.status.replace(stages=stages), *progress.actions, look_at=progress.look_at)
-
-
-def _span(status: RunStatus, stage: Stage) -> tuple[dt.datetime, dt.datetime] | None:
-    after = str(stage.parameters.get("after") or "")
-    before = next((each for each in status.stages if each.id == after), None)
-    if before is None or before.started_at is None or before.finished_at is None:
-        return None
-    return before.started_at, before.finished_at
+    events = fault_events(work.run.status.faults, status.faults)
+    return Decision(status, (*work.actions, *events), due)
 
 
 def _frozen(status: RunStatus) -> Frozen:

@@ -12,15 +12,21 @@ from typing import Literal
 
 import attrs
 
+from perfrun.api.faults import FINALIZER
 from perfrun.api.run import Frozen, Phase, RunStatus
 from perfrun.api.verdicts import Verdict
 from perfrun.judging.run import RunJudgement, judge_run
 from perfrun.lifecycle.evidence import report
 from perfrun.lifecycle.progress import final
+from perfrun.lifecycle.scaling import restore_scaling
 from perfrun.lifecycle.sizing import fitted
-from perfrun.lifecycle.values import Emit, StopPod, Store
+from perfrun.lifecycle.values import Action, Emit, Release, StopLoad, StopPod, Store
 from perfrun.lifecycle.wording import elapsed
 from perfrun.lifecycle.work import Work, judge, stage_of
+from perfrun.manifests.names import pod_name
+
+RECHECK = dt.timedelta(seconds=1)
+"""How soon it is looked again whether all is taken back."""
 
 STOP_PATIENCE = dt.timedelta(seconds=60)
 """How long a finished run waits for its stopped pods to disappear; on a dead node they never do."""
@@ -41,17 +47,59 @@ def end(work: Work, ending: Literal["Completed", "Cancelled", "TimedOut", "Inval
 
 
 def restore(work: Work) -> Work:
-    """Take back what the run started; when nothing of it is seen any more, or in vain long enough, conclude."""
+    """Take back what the run started; when nothing of it is seen any more, conclude.
+
+    Pods are waited for only so long, for on a dead node they never go. What was done to nodes and workloads is waited
+    for without end: a run that holds a fault is not over.
+    """
+    work, waits_for = _taken_back(work)
+    work, alive = _stopped(work)
+    since = work.status.ending_at or work.now
+    if waits_for:
+        return work.do(work.status, look_at=work.now + RECHECK).say(f"taking back: waiting for {waits_for}")
+    if alive and work.now < since + STOP_PATIENCE:
+        return work.do(work.status, look_at=work.now + RECHECK)
+    if FINALIZER in work.run.meta.finalizers:
+        return work.do(work.status, Release(), look_at=work.now)
+    return _conclude(work, f"; still terminating: {', '.join(alive)}" if alive else "")
+
+
+def _taken_back(work: Work) -> tuple[Work, str]:
+    """Undo faults, and then scale back; return what is waited for, empty once nothing is left."""
+    frozen, status = work.status.frozen, work.status
+    if frozen is None or not (status.faults or status.scaling):
+        return work, ""
+    if status.faults:
+        from perfrun.lifecycle.undoing import undo  # noqa: PLC0415 -- faults are not there yet
+
+        undoing = undo(status.faults, work.scene(frozen), early=True)
+        work = work.do(status.replace(faults=undoing.faults), *undoing.actions, look_at=undoing.look_at)
+        if not undoing.settled:
+            return work, undoing.waits_for or "faults to be undone"
+    scaled = restore_scaling(frozen.target, status.scaling, work.seen.workload)
+    return work.do(work.status.replace(scaling=scaled.scaling), *scaled.actions), scaled.waits_for
+
+
+def _stopped(work: Work) -> tuple[Work, list[str]]:
+    """Stop pods and Jobs; return those that are still seen, with their nodes."""
     handed_in = {stage.pod for stage in work.status.stages if stage.state == "Done"}
     alive = [
         pod for pod in work.seen.pods.values() if pod.phase not in ("Succeeded", "Failed") and pod.name not in handed_in
     ]
-    since = work.status.ending_at or work.now
-    if alive and work.now < since + STOP_PATIENCE:
-        stops = tuple(StopPod(pod.name) for pod in alive if not pod.deleting)
-        return work.do(work.status, *stops, look_at=work.now + dt.timedelta(seconds=1))
-    stuck = ", ".join(f"{pod.name} on node {pod.node or 'none'}" for pod in alive)
-    return _conclude(work, f"; still terminating: {stuck}" if stuck else "")
+    loads = {pod_name(work.run.meta.name, pod.stage, pod.attempt) for pod in alive if pod.index is not None}
+    jobs = sorted(work.seen.jobs)
+    # A Job's pods go with it; those of a Job that is gone go one by one.
+    single = [
+        pod for pod in alive
+        if pod.index is None or pod_name(work.run.meta.name, pod.stage, pod.attempt) not in work.seen.jobs
+    ]  # fmt: skip
+    stops: tuple[Action, ...] = (
+        *(StopLoad(name) for name in jobs),
+        *(StopPod(pod.name) for pod in single if not pod.deleting),
+    )
+    told = [f"job {name}" for name in jobs if name not in loads]
+    told += [f"{pod.name} on node {pod.node or 'none'}" for pod in alive]
+    return work.do(work.status, *stops), told
 
 
 def _conclude(work: Work, suffix: str) -> Work:
@@ -76,7 +124,7 @@ def _conclude(work: Work, suffix: str) -> Work:
 
 def _judge_rest(work: Work, frozen: Frozen, why: str) -> Work:
     stages = tuple(
-        each if final(each) or each.state == "Waiting"
+        each if final(each) or (each.state == "Waiting" and not each.attempt)
         else each.replace(state="Lost", since=work.now, reason=work.status.ending, message=why)
         for each in work.status.stages
     )  # fmt: skip

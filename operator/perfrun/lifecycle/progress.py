@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 
 import attrs
 
 from perfrun.api.faults import FaultStatus, Scaling
+from perfrun.api.plan import Stage
 from perfrun.api.run import RunStatus, StageStatus
 from perfrun.api.target import TargetSpec
 from perfrun.lifecycle.trouble import Trouble
@@ -71,3 +73,10 @@ def lost(was: StageStatus, wrong: Trouble, now: dt.datetime) -> StageStatus:
     return was.replace(
         state="Lost", since=now, reason=wrong.reason, message=wrong.message + tried, broken=wrong.broken
     )  # fmt: skip
+
+
+def lose(stages: Iterable[Stage], wrong: Trouble, scene: Scene) -> tuple[Progress, ...]:
+    """Return that none of the stages will be; only for a fault of which nothing remains to be undone."""
+    return tuple(
+        Progress(lost(scene.stage(each.id), wrong, scene.now)) for each in stages if not final(scene.stage(each.id))
+    )

@@ -12,43 +12,35 @@ import attrs
 
 from perfrun.api.plan import Stage
 from perfrun.api.run import StageStatus
-from perfrun.lifecycle.progress import Progress, final, lost
+from perfrun.lifecycle.loads import advance_load
+from perfrun.lifecycle.progress import Progress, Scene, final, lost
+from perfrun.lifecycle.scaling import advance_scale
 from perfrun.lifecycle.trouble import Trouble, trouble
 from perfrun.lifecycle.values import HandedIn, Missing, PodView, RunObservation, StartPod, StopPod
 from perfrun.manifests.names import pod_name
 
 RECHECK = dt.timedelta(seconds=2)
-"""How soon a query that failed is asked again."""
+"""How soon it is looked again for a pod that was asked for."""
 
 
-def advance(stage: Stage, was: StageStatus, run: str, seen: RunObservation, now: dt.datetime) -> Progress:
-    """Return how a pod or observe stage goes on; query stages advance together (see ``ask``)."""
+def advance(stage: Stage, scene: Scene) -> Progress:
+    """Return how a stage goes on that measures or prepares by itself.
+
+    A load that a fault goes along with advances together with it (``together``), and what is only read when all else
+    is done, advances at the end (``asking``).
+    """
+    was = scene.stage(stage.id)
     if final(was):
         return Progress(was)
-    return _observe(stage, was, now) if stage.kind == "observe" else _pod(stage, was, run, seen, now)
-
-
-def ask(
-    stage: Stage, was: StageStatus, span: tuple[dt.datetime, dt.datetime] | None, seen: RunObservation, now: dt.datetime
-) -> Progress:
-    """Return how a query stage goes on, whose window is that of another stage, ``span``, or looks back from now."""
-    if final(was):
-        return Progress(was)
-    after = str(stage.parameters.get("after") or "")
-    if was.state == "Waiting":
-        if after and span is None:
-            text = f"its window is that of stage {after}, which was lost"
-            return Progress(lost(was, Trouble("NoWindow", text), now))
-        start, end = span or (now - dt.timedelta(seconds=float(stage.parameters["lookback"])), now)
-        running = was.replace(state="Running", attempt=1, since=now, started_at=start, finished_at=end)
-        return Progress(running, look_at=now)
-    answer = seen.answers.get(stage.id)
-    if answer is None:
-        return Progress(was, look_at=now)
-    waited = (now - (was.since or now)).total_seconds()
-    if answer.error and waited < stage.timeout:
-        return Progress(was, look_at=now + RECHECK)
-    return Progress(was.replace(state="Done", since=now))
+    match stage.kind:
+        case "observe":
+            return _observe(stage, was, scene.now)
+        case "scale":
+            return advance_scale(stage, scene)
+        case "load":
+            return advance_load(stage, scene)
+        case _:
+            return _pod(stage, was, scene.run.meta.name, scene.seen, scene.now)
 
 
 def _observe(stage: Stage, was: StageStatus, now: dt.datetime) -> Progress:

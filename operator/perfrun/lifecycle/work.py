@@ -11,12 +11,10 @@ from perfrun.api.run import Frozen, RunStatus, StageStatus
 from perfrun.api.verdicts import Verdict
 from perfrun.judging.scenario import UNREACHED, judge_scenario
 from perfrun.lifecycle.evidence import by_stage, links, record
+from perfrun.lifecycle.notes import MESSAGE
 from perfrun.lifecycle.progress import Progress, Scene, written
 from perfrun.lifecycle.sizing import slimmed
 from perfrun.lifecycle.values import Action, Run, RunObservation
-
-MESSAGE = 1024
-"""Most characters of a message."""
 
 
 @attrs.frozen
