@@ -14,6 +14,7 @@ from perfrun.api.target import TargetSpec
 from perfrun.cli.inputs import load_target
 from perfrun.cli.main import COMMANDS
 from perfrun.lifecycle.check_target import target_problems
+from perfrun.planning.compile import plan as compile_text
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -55,6 +56,29 @@ def test_the_examples_are_sound_and_fit_each_other():
     assert {metric.name for metric in target.metrics} >= {"API server availability"}
     patch = yaml.safe_load((ROOT / "examples" / "cpu-models.yaml").read_text())["spec"]
     assert TargetSpec.from_wire(target.to_wire() | {"llm": patch["llm"]}).llm is not None
+
+
+@pytest.mark.parametrize("feature", ["load_balancing", "fault_tolerance"])
+def test_the_example_that_serves_fits_the_features_that_load_and_break_it(feature):
+    target = load_target(str(ROOT / "examples" / "served-target.yaml"))
+    plan = compile_text((ROOT / "features" / f"{feature}.feature").read_text(), target)
+    assert not any(scenario.not_implemented for scenario in plan.scenarios)
+    assert any(stage.kind == "load" for stage in plan.stages)
+
+
+REASONS = re.compile(
+    r"(?:Trouble|NotMeasured|Refusal|Missing|UnmeasurableError|BrokenMeasurementError|RefusedError|LeftError)"
+    r"\(\s*(?:reason=)?\"([A-Z][A-Za-z]+)\""
+)
+
+
+def test_every_reason_that_a_verdict_can_have_is_explained():
+    sources = [*(ROOT / "operator").rglob("*.py"), *(ROOT / "kernels").rglob("*.py")]
+    given = {reason for source in sources for reason in REASONS.findall(source.read_text())}
+    rows = [line for page in (ROOT / "docs").glob("*.md") for line in page.read_text().splitlines() if line[:1] == "|"]
+    explained = {word for row in rows for word in re.findall(r"\w+", row.split("|")[1])}
+    assert len(given) > 40
+    assert given - explained == set()
 
 
 def test_the_gherkin_in_the_readme_is_the_example():
