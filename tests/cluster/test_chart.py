@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
+from typing import get_args
 
 import pytest
+import yaml
 
+from perfrun.adapters.rights import needed
+from perfrun.api.chaos import Backend, FaultKind
+from perfrun.api.target import TargetSpec
 from perfrun.cli.devinstall import CHECKOUT, RELEASE, SYSTEM, development_values, install, make_namespace
 from perfrun.cli.stop import Stop
+from perfrun.manifests.agents import DEFAULT_NAMESPACE
 
 pytestmark = pytest.mark.cluster
 
@@ -118,6 +125,61 @@ def test_the_api_server_takes_everything_that_the_chart_can_render(chart_cluster
     values = (*values, "--set=chaos.namespace=rendered")
     rendered = chart_cluster.helm("template", RELEASE, CHART, "--namespace", SYSTEM, *values)
     chart_cluster.kubectl("apply", "--dry-run=server", "--filename", "-", stdin=rendered)
+
+
+def granted(tools, *values):
+    """Return what the operator may do, as (namespace, group, resource, verb); no namespace means everywhere."""
+    rendered = tools.helm("template", RELEASE, CHART, "--namespace", SYSTEM, *values)
+    objects = [each for each in yaml.safe_load_all(rendered) if each]
+    bound = {
+        (each["roleRef"]["kind"], each["roleRef"]["name"])
+        for each in objects
+        if each["kind"].endswith("Binding") and each["subjects"][0]["name"] == RELEASE
+    }
+    return {
+        (role["metadata"].get("namespace", ""), *right)
+        for role in objects
+        if (role["kind"], role["metadata"]["name"]) in bound
+        for rule in role["rules"]
+        for right in itertools.product(rule["apiGroups"], rule["resources"], rule["verbs"])
+    }
+
+
+def lacking(rights, backend, kind, stages):
+    service = {"name": "web", "port": 80, "workload": {"kind": "Deployment", "name": "web"}}
+    target = TargetSpec.from_wire({"service": service, "chaos": {"allowed": True, "kind": kind, "backend": backend}})
+    missing = []
+    for each in needed(target, stages, "a", DEFAULT_NAMESPACE):
+        places = {(place, each.group, each.resource, each.verb) for place in ("", each.namespace)}
+        if not places & rights:
+            missing.append(str(each))
+    return missing
+
+
+DANGEROUS = {"nodes": "patch", "pods/eviction": "create", "deployments/scale": "patch", "statefulsets/scale": "patch"}
+
+
+@pytest.mark.parametrize("backend", get_args(Backend))
+@pytest.mark.parametrize("kind", get_args(FaultKind))
+def test_the_chart_grants_what_faults_need_and_nothing_of_it_without_chaos(chart_cluster, backend, kind):
+    stages = {"scale", "load", "fault", "ids"}
+    assert lacking(granted(chart_cluster), backend, kind, stages) == []
+    for without in (
+        ("--set=chaos.enabled=false",),
+        ("--set=scope.kind=namespaced", '--set-json=scope.namespaces=["a"]'),
+    ):
+        rights = granted(chart_cluster, *without)
+        assert lacking(rights, backend, kind, {"load", "ids"}) == []
+        assert lacking(rights, backend, kind, stages) != []
+        assert not [each for each in rights if DANGEROUS.get(each[2]) == each[3]]
+        assert not [each for each in rights if each[1] in ("chaos-mesh.org", "litmuschaos.io")]
+
+
+def test_other_tools_may_be_ruled_out_alone(chart_cluster):
+    rights = granted(chart_cluster, "--set=chaos.otherTools=false")
+    assert lacking(rights, "native", "isolate", {"scale", "load", "fault", "ids"}) == []
+    assert lacking(rights, "litmus", "isolate", {"fault"}) != []
+    assert lacking(rights, "chaos-mesh", "isolate", {"fault"}) != []
 
 
 def test_installed_upgraded_and_uninstalled_without_a_trace(chart_cluster):

@@ -182,8 +182,9 @@ def test_a_freeze_ends_at_once_when_the_agent_dies(agents):
     assert agents.undo().state == "Clean"
 
 
-def test_an_agent_whose_pod_is_deleted_undoes_its_fault(agents):
-    order = agents.start("freeze", lead=dt.timedelta(seconds=60))
+@pytest.mark.parametrize("kind", ["isolate", "freeze"])
+def test_an_agent_whose_pod_is_deleted_ends_long_before_it_would_be_killed(agents, kind):
+    order = agents.start(kind, lead=dt.timedelta(seconds=60))
     agents.wait_until_running(order)
     agents.kubectl("delete", "pod", order.name, "--namespace", agents.namespace, "--wait=true", "--timeout=14s")
     assert agents.undo().state == "Clean"

@@ -4,6 +4,9 @@ One table for each fault, so that two runs never undo each other. A ``netdev`` t
 sees every frame, address resolution too, and drops it without telling the sender, as a pulled cable does. Kernels
 before 5.16 cannot filter there on the way out; they get an ``inet`` table, which drops all IP traffic of the same
 interfaces.
+
+What a network plugin forwards by BPF programs on an uplink (Cilium does) passes them before it passes any of this on
+the way in: such a node still hears, and nobody hears it.
 """
 
 from __future__ import annotations
