@@ -60,6 +60,7 @@ class Agents:
     namespace: str = ""
     image: str = ""
     command: str = ""
+    runtime_class: str = ""
 
 
 async def undo_all(access: Access, wanted: Wanted, patience: float, force: bool, flags: Agents, tell: Tell) -> int:
@@ -135,6 +136,7 @@ def agent_settings(found: Sequence[Operator], rows: Sequence[Leftover], flags: A
     return attrs.evolve(
         base, namespace=flags.namespace or base.namespace, image=flags.image or base.image,
         command=tuple(shlex.split(flags.command)) or base.command,
+        runtime_class=flags.runtime_class or base.runtime_class,
     )  # fmt: skip
 
 

@@ -87,6 +87,7 @@ def undo(
     agent_namespace: Annotated[str, typer.Option(help="Namespace of fault agents, if nothing tells it.")] = "",
     agent_image: Annotated[str, typer.Option(help="Image of fault agents, if nothing tells it.")] = "",
     agent_command: Annotated[str, typer.Option(help="Command of fault agents, if nothing tells it.")] = "",
+    agent_runtime_class: Annotated[str, typer.Option(help="RuntimeClass of fault agents, if nothing tells it.")] = "",
     kubeconfig: KubeconfigOption = None,
     context: ContextOption = None,
 ) -> None:
@@ -97,7 +98,7 @@ def undo(
         patience = seconds(timeout)
     except ValueError as error:
         raise Stop(f"--timeout: {error}") from error
-    flags = Agents(agent_namespace, agent_image, agent_command)
+    flags = Agents(agent_namespace, agent_image, agent_command, agent_runtime_class)
 
     async def work() -> int:
         async with connected(kubeconfig, context, namespace) as access:
