@@ -20,6 +20,7 @@ from perfrun.lifecycle.asking import ASKED, ask, asked_from
 from perfrun.lifecycle.conditions import merged, run_conditions
 from perfrun.lifecycle.ending import end, restore
 from perfrun.lifecycle.freezing import freeze
+from perfrun.lifecycle.needs import disturbs
 from perfrun.lifecycle.notes import SAMPLES, fault_events, scenario_note
 from perfrun.lifecycle.progress import final
 from perfrun.lifecycle.turns import advance_stage
@@ -53,8 +54,14 @@ def decide_run(run: Run, seen: RunObservation, now: dt.datetime) -> Decision[Run
     if work.status.phase is Phase.RUNNING:
         work = _go_on(work)
     if work.status.phase is Phase.RESTORING:
-        work = restore(work)
+        work = restore(work) if _seen_for_the_end(run) else work.do(work.status, look_at=now)
     return _decision(work)
+
+
+def _seen_for_the_end(run: Run) -> bool:
+    """Whether the look showed all that a run may have to take back; of one that disturbs, only a look for that does."""
+    frozen = run.status.frozen
+    return run.status.phase is Phase.RESTORING or frozen is None or not disturbs(frozen)
 
 
 def _begin(work: Work) -> Work:

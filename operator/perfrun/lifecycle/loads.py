@@ -49,13 +49,13 @@ def begin(stage: Stage, scene: Scene) -> Progress:
     if scene.seen.jobs:
         # What is left of an earlier attempt or scenario would add to this load.
         stops = tuple(StopLoad(name) for name in sorted(scene.seen.jobs))
-        return Progress(was.replace(since=since), stops, now + RECHECK)
+        return Progress(was.replace(since=since, message="generators of before are ending"), stops, now + RECHECK)
     serving = scene.seen.serving
     if isinstance(serving, Missing) or not serving:
         name = scene.target.service.name if scene.target.service is not None else ""
         told = serving.message if isinstance(serving, Missing) else f"Service {name} has no ready endpoint"
         if now < since + ENDPOINT_PATIENCE:
-            return Progress(was.replace(since=since), look_at=now + RECHECK)
+            return Progress(was.replace(since=since, message=told), look_at=now + RECHECK)
         text = f"{told}; start what it serves, or correct spec.service of the PerfTarget"
         return Progress(lost(was, Trouble("NoEndpoints", text), now))
     attempt = was.attempt + 1

@@ -21,9 +21,11 @@ class Needs:
     """What is to be read beside the run's pods; see ``RunObservation`` for what each of them is.
 
     ``rights`` comes before all else, for reading what may not be read is an error. ``endpoints`` are those behind the
-    Service, with the nodes that they are on. ``shards`` and ``ids`` are the stages whose results are wanted.
+    Service, with the nodes that they are on. ``shards`` and ``ids`` are the stages whose results are wanted. ``begins``
+    is the one stage that may begin to disturb on such a look: what speaks against any other was not looked for.
     """
 
+    begins: str = ""
     rights: bool = False
     others: bool = False
     endpoints: bool = False
@@ -36,10 +38,15 @@ class Needs:
     ids: tuple[Stage, ...] = ()
 
 
+def disturbs(frozen: Frozen) -> bool:
+    """Whether a run loads or breaks anything."""
+    return any(stage.kind in DISTURBING for stage in frozen.plan.stages)
+
+
 def needs(run: Run) -> Needs:
     """Return what the next decision on a run needs to see."""
     status, frozen = run.status, run.status.frozen
-    if frozen is None or not any(stage.kind in DISTURBING for stage in frozen.plan.stages):
+    if frozen is None or not disturbs(frozen):
         return Needs()
     states = {each.id: each for each in status.stages}
     if status.phase is Phase.RESTORING:
@@ -58,6 +65,7 @@ def needs(run: Run) -> Needs:
     )
     with_fault = any(stage.kind == "fault" and stage.alongside == current.id for stage in mine)
     return Needs(
+        begins=current.id if begins else "",
         rights=begins and states[current.id].attempt == 0,
         others=begins and not _disturbed(frozen, states),
         endpoints=begins or failing or current.kind == "scale",

@@ -39,8 +39,9 @@ def _load(state: StageStatus, failing: FaultStatus | None, scene: Scene) -> str:
     if failing is not None and not failing.settled and (final(state) or state.state == "Waiting"):
         return _undoing(failing, scene)
     if state.state == "Waiting":
-        again = "trying again: " if state.attempt else "waiting: "
-        return again + (state.message or "the Service has no ready endpoint")
+        return (
+            f"{'trying again' if state.attempt else 'waiting'}: {state.message}" if state.message else "about to begin"
+        )
     begins = clock(state.start_at) if state.start_at is not None else "once they are ready"
     if state.state == "Starting":
         return f"generators are getting ready, traffic from {begins}"

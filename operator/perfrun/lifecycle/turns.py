@@ -7,7 +7,7 @@ import datetime as dt
 from perfrun.api.plan import Stage
 from perfrun.api.run import Frozen
 from perfrun.lifecycle.exclusive import blocked_by, may_disturb_at
-from perfrun.lifecycle.needs import DISTURBING
+from perfrun.lifecycle.needs import DISTURBING, needs
 from perfrun.lifecycle.notes import doing
 from perfrun.lifecycle.progress import Progress, Scene, final, lose
 from perfrun.lifecycle.stages import advance
@@ -23,6 +23,8 @@ def advance_stage(work: Work, frozen: Frozen, stage: Stage, fault: Stage | None)
     both = [stage] if fault is None else [stage, fault]
     scene = work.scene(frozen)
     if stage.kind in DISTURBING and scene.stage(stage.id).state == "Waiting" and not final_all(both, scene):
+        if needs(work.run).begins != stage.id:
+            return work.do(work.status, look_at=work.now), doing(stage, fault, scene)
         if (waits := _waits(work, frozen)) is not None:
             until, why = waits
             return work.do(work.status, look_at=until), why
