@@ -12,6 +12,7 @@ import aiohttp
 import attrs
 import pytest
 from aiohttp import web
+from surroundings import LOAD, NOW
 from workbench import STAGE, Bench, start_of
 
 from perfrun.adapters.paths import pods_path
@@ -21,8 +22,9 @@ from perfrun.controller.admission import Admission
 from perfrun.controller.http import Services, public
 from perfrun.controller.results import MAX_RESULT_BYTES, Results
 from perfrun.controller.telemetry import Telemetry
-from perfrun.lifecycle.values import Key, Run
-from perfrun.ports import result_path
+from perfrun.lifecycle.values import Key, Run, StartLoad, StopLoad
+from perfrun.manifests.names import pod_name
+from perfrun.ports import result_path, shard_path
 from perfrun_kernels.contract import AUDIENCE, Result
 
 pytestmark = pytest.mark.contract
@@ -40,9 +42,11 @@ class Endpoint:
     woken: list[Key]
     leads: bool = True
 
-    async def put(self, body: bytes, token: str | None, run: str = "run", attempt: int = 1) -> tuple[int, str]:
+    async def put(
+        self, body: bytes, token: str | None, run: str = "run", attempt: int = 1, stage: str = STAGE.id, shard: str = ""
+    ) -> tuple[int, str]:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        path = f"/results/{self.bench.namespace}/{run}/{STAGE.id}/{attempt}"
+        path = f"/results/{self.bench.namespace}/{run}/{stage}/{attempt}{shard and f'/{shard}'}"
         async with self.session.put(path, data=body, headers=headers) as answer:
             return answer.status, (await answer.json())["message"]
 
@@ -117,6 +121,56 @@ async def test_the_same_again_is_taken_again_and_another_is_a_conflict(endpoint:
     assert status == 409
     assert "was handed in before" in message
     assert await endpoint.stored() == body
+
+
+async def generators(endpoint: Endpoint) -> dict[int, str]:
+    """Start the load of a run and return the names of its pods by shard."""
+    name = pod_name("run", LOAD.id, 1)
+    await endpoint.bench.cluster.change(endpoint.run, StartLoad(name, LOAD, 1, NOW))
+    while True:
+        pods = (await endpoint.bench.cluster.pods_of(endpoint.run)).values()
+        found = {each.index: each.name for each in pods if each.index is not None}
+        if len(found) == LOAD.shards:
+            return found
+        await asyncio.sleep(0.05)
+
+
+async def test_each_generator_hands_in_its_shard_and_no_other(endpoint: Endpoint) -> None:
+    pods, body = await generators(endpoint), result(stage=LOAD.id)
+    first = await endpoint.token(pods[0])
+    assert await endpoint.put(body, first, stage=LOAD.id, shard="0") == (200, "stored")
+    assert await endpoint.put(body, first, stage=LOAD.id, shard="0") == (200, "stored")
+    found = await endpoint.bench.artifacts.get(shard_path(endpoint.run.meta.uid, LOAD.id, 1, 0))
+    assert found is not None
+    assert found[1] == body
+    status, message = await endpoint.put(body, first, stage=LOAD.id, shard="1")
+    assert (status, "expected pod 1 of Job" in message) == (403, True)
+    assert (await endpoint.put(body, first, stage=LOAD.id, shard="7"))[0] == 403
+    assert (await endpoint.put(body, first, stage=LOAD.id))[0] == 403
+    assert (await endpoint.put(body, await endpoint.token(pods[1]), stage=LOAD.id, shard="1"))[0] == 200
+    assert (await endpoint.put(body, first, stage=LOAD.id, shard="x"))[0] == 404
+    assert (await endpoint.put(result("other", stage=LOAD.id), first, stage=LOAD.id, shard="0"))[0] == 409
+
+
+async def test_no_pod_that_only_says_that_it_is_a_shard(endpoint: Endpoint) -> None:
+    await generators(endpoint)
+    job = pod_name("run", LOAD.id, 1)
+    index = {"batch.kubernetes.io/job-completion-index": "0"}
+    body = {
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": f"{job}-0-abcde", "annotations": index},
+        "spec": {"containers": [{"name": "c", "image": "perfrun.dev/none:1"}]},
+    }  # fmt: skip
+    await endpoint.bench.api.create(pods_path(endpoint.bench.namespace), body)
+    token = await endpoint.token(f"{job}-0-abcde")
+    status, message = await endpoint.put(result(stage=LOAD.id), token, stage=LOAD.id, shard="0")
+    assert (status, "expected pod 0 of Job" in message) == (403, True)
+
+
+async def test_no_generator_of_an_attempt_that_was_stopped(endpoint: Endpoint) -> None:
+    token = await endpoint.token((await generators(endpoint))[0])
+    await endpoint.bench.cluster.change(endpoint.run, StopLoad(pod_name("run", LOAD.id, 1)))
+    assert (await endpoint.put(result(stage=LOAD.id), token, stage=LOAD.id, shard="0"))[0] in (401, 403)
 
 
 async def test_nobody_without_a_token(endpoint: Endpoint) -> None:
