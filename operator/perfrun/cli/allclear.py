@@ -122,8 +122,8 @@ async def _cancel(api: Api, key: Key, tell: Tell) -> None:
 
 
 def keys(rows: Sequence[Leftover]) -> list[Key]:
-    """Return the runs that are there, each once."""
-    names = dict.fromkeys(row.run for row in rows if not row.orphan)
+    """Return the runs that are there, or may be, each once."""
+    names = dict.fromkeys(row.run for row in rows if not row.orphan and "/" in row.run)
     return [Key("PerfRun", *name.split("/", 1)) for name in names]
 
 

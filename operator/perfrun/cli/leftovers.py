@@ -7,7 +7,7 @@ run is gone, is a leftover: it is there although nobody waits for it.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import attrs
@@ -23,6 +23,9 @@ from perfrun_kernels import contract
 
 GONE: Final = "RunGone"
 """State of what is left of a run that is not there any more."""
+
+UNREAD: Final = "RunUnread"
+"""State of what is left of a run of which nothing could be read: it may well be there."""
 
 
 @attrs.frozen
@@ -115,8 +118,13 @@ def of_external(backend: ExternalBackend, stored: Mapping[str, Any]) -> Trace:
     )  # fmt: skip
 
 
-def leftovers(runs: Iterable[Run], traces: Iterable[Trace]) -> tuple[Leftover, ...]:
-    """Return all that is not settled, with ``runs`` being those that hold our finalizer or are told of by a trace."""
+def leftovers(
+    runs: Iterable[Run], traces: Iterable[Trace], gone: Callable[[str], bool] = lambda _uid: True
+) -> tuple[Leftover, ...]:
+    """Return all that is not settled, with ``runs`` being those that hold our finalizer or are told of by a trace.
+
+    ``gone`` says of any other run, by its uid, whether it is known not to be there.
+    """
     left = list(traces)
     rows: list[Leftover] = []
     for run in sorted(runs, key=lambda each: (each.meta.namespace, each.meta.name)):
@@ -126,7 +134,8 @@ def leftovers(runs: Iterable[Run], traces: Iterable[Trace]) -> tuple[Leftover, .
     groups: dict[tuple[str, str], list[Trace]] = {}
     for each in left:
         groups.setdefault((each.uid, each.fault), []).append(each)
-    return (*rows, *(_orphan(found) for _, found in sorted(groups.items(), key=lambda item: item[0])))
+    rows += [_orphan(groups[key], GONE if gone(key[0]) else UNREAD) for key in sorted(groups)]
+    return tuple(rows)
 
 
 def _of_run(run: Run, traces: list[Trace]) -> list[Leftover]:
@@ -158,10 +167,10 @@ def _unsettled(run: str, uid: str, fault: FaultStatus, traces: list[Trace]) -> L
     )  # fmt: skip
 
 
-def _orphan(traces: list[Trace]) -> Leftover:
+def _orphan(traces: list[Trace], state: str) -> Leftover:
     uid = traces[0].uid
     run = next((each.run for each in traces if each.run), uid or "unknown")
-    return attrs.evolve(_rest(run, uid, GONE, traces), fault=traces[0].fault)
+    return attrs.evolve(_rest(run, uid, state, traces), fault=traces[0].fault)
 
 
 def _rest(run: str, uid: str, state: str, traces: list[Trace]) -> Leftover:

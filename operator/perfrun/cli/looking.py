@@ -59,9 +59,14 @@ async def look(api: Api) -> Look:
         ),
     )
     traces = [trace for some in found for trace in some]
-    names = await may("runs", _names(api, {each.uid for each in traces}))
-    runs = await asyncio.gather(*(_run(api, *name, unseen) for name in names))
-    return Look(leftovers([run for run in runs if run is not None], traces), tuple(unseen))
+    seen = len(unseen)
+    there = await may("runs", _there(api, {each.uid for each in traces}))
+    listed = len(unseen) == seen
+    runs = await asyncio.gather(*(_run(api, each, unseen) for each in there))
+    uids = {each["uid"] for each in there}
+    # A run that is there but cannot be read may have an operator that sees to it.
+    rows = leftovers([run for run in runs if run is not None], traces, lambda uid: listed and uid not in uids)
+    return Look(rows, tuple(unseen))
 
 
 async def _traces(
@@ -70,16 +75,17 @@ async def _traces(
     return [trace async for each in api.pages(where, selector) if (trace := make(each)) is not None]
 
 
-async def _names(api: Api, told_of: set[str]) -> list[tuple[str, str]]:
-    """Return namespace and name of the runs that are kept by our finalizer, or that a trace tells of."""
+async def _there(api: Api, told_of: set[str]) -> list[dict[str, Any]]:
+    """Return the metadata of the runs that are kept by our finalizer, or that a trace tells of."""
     return [
-        (each["metadata"]["namespace"], each["metadata"]["name"])
+        each["metadata"]
         async for each in api.pages(path("PerfRun", None), "", METADATA_ONLY)
         if FINALIZER in (each["metadata"].get("finalizers") or ()) or each["metadata"]["uid"] in told_of
     ]
 
 
-async def _run(api: Api, namespace: str, name: str, unseen: list[str]) -> Run | None:
+async def _run(api: Api, metadata: Mapping[str, Any], unseen: list[str]) -> Run | None:
+    namespace, name = metadata["namespace"], metadata["name"]
     try:
         return run_of(await api.get(path("PerfRun", namespace, name)))
     except NotFound:

@@ -8,7 +8,7 @@ import pytest
 
 from perfrun.api.faults import FINALIZER, FaultStatus, NodeFault, Scaling
 from perfrun.api.run import Phase, RunSpec, RunStatus
-from perfrun.cli.leftovers import GONE, leftovers, of_agent, of_external, of_node
+from perfrun.cli.leftovers import GONE, UNREAD, leftovers, of_agent, of_external, of_node
 from perfrun.lifecycle.values import Meta, Run
 from perfrun.manifests import labels
 from perfrun_kernels.contract import FAULT_ENV, FaultOrder
@@ -106,6 +106,11 @@ def test_what_has_no_run_is_an_orphan_by_run_and_fault():
     assert rows[0].until == NOW + dt.timedelta(seconds=40)
     assert rows[2].since is rows[2].until is None
     assert [row.needs_agents for row in rows] == [True, True, False, False]
+
+
+def test_what_belongs_to_a_run_that_could_not_be_read_is_no_orphan():
+    rows = leftovers([], [agent("u2"), cordoned("u3")], lambda uid: uid == "u3")
+    assert [(row.state, row.orphan) for row in rows] == [(UNREAD, False), (GONE, True)]
 
 
 @pytest.mark.parametrize(
