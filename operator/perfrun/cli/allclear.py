@@ -10,8 +10,8 @@ import contextlib
 import datetime as dt
 import logging
 import shlex
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
 
 import attrs
 
@@ -32,11 +32,15 @@ from perfrun.cli.undoing import driven, finish, watched
 from perfrun.controller import settings as operator_settings
 from perfrun.lifecycle.values import Key
 from perfrun.manifests.agents import AgentSettings
-from perfrun.ports import Conflict, Unavailable
+from perfrun.ports import Clock, Conflict, Unavailable
+
+_AGAIN: Final = 1.0
+"""Seconds until an API server that did not answer is asked again."""
 
 _STOPPABLE: Final = (Phase.PENDING.value, Phase.RUNNING.value)
 
 Tell = Callable[[str], None]
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -64,10 +68,14 @@ class Agents:
 
 
 async def undo_all(access: Access, wanted: Wanted, patience: float, force: bool, flags: Agents, tell: Tell) -> int:
-    """Undo what is wanted, telling every step; return the exit code."""
+    """Undo what is wanted, telling every step; return the exit code.
+
+    Raises:
+        Unavailable: the API server did not answer for all that time.
+    """
     api, clock = access.api, SystemClock()
     until = clock.now() + dt.timedelta(seconds=patience)
-    first = await look(api)
+    first = await _patiently(lambda: look(api), clock, until, tell)
     rows = [row for row in first.rows if wanted.meets(row)]
     await _refuse_unknown(access, wanted, rows)
     for row in rows:
@@ -75,8 +83,8 @@ async def undo_all(access: Access, wanted: Wanted, patience: float, force: bool,
     if not rows:
         tell("nothing is left to undo")
         return _ending(first.unseen, tell)
-    found = await find(api)
-    alive = () if force else await at_work(api, found, tell)
+    found = await _patiently(lambda: find(api), clock, until, tell)
+    alive = () if force else await _patiently(lambda: at_work(api, found, tell), clock, until, tell)
     agents = agent_settings(found, rows, flags)
     if not agents.image and any(row.needs_agents for row in rows):
         tell("nothing tells the image of fault agents, so no node can be proven clean: give --agent-image")
@@ -84,7 +92,7 @@ async def undo_all(access: Access, wanted: Wanted, patience: float, force: bool,
         work = [_run(api, world, alive, key, until, tell) for key in keys(rows)]
         clearing = Clearing(api, world.cluster, clock, tell, proofs=bool(agents.image))
         proven = await asyncio.gather(*work, clearing.clear(lambda: look(api), wanted.meets, until))
-    last = await look(api)
+    last = await _patiently(lambda: look(api), clock, until, tell)
     for row in (left := [row for row in last.rows if wanted.meets(row)]):
         tell(f"still there: {row.run}{' ' + row.fault if row.fault else ''} ({row.state}): {'; '.join(row.remains)}")
     if left or not all(proven):
@@ -180,6 +188,21 @@ class _Warnings(logging.Handler):
         if text not in self._said:
             self._said.add(text)
             self._tell(text)
+
+
+async def _patiently(call: Callable[[], Awaitable[T]], clock: Clock, until: dt.datetime, tell: Tell) -> T:
+    """Return what is answered, however long the API server takes for it, until the time is up; raises Unavailable."""
+    said = ""
+    while True:
+        try:
+            return await call()
+        except Unavailable as error:
+            if clock.now() >= until:
+                raise
+            if str(error) != said:
+                tell(str(error))
+            said = str(error)
+        await asyncio.sleep(_AGAIN)
 
 
 async def _refuse_unknown(access: Access, wanted: Wanted, rows: Sequence[Leftover]) -> None:

@@ -24,7 +24,7 @@ from perfrun.cli.access import ContextOption, KubeconfigOption, connected
 from perfrun.cli.allclear import Agents, Tell, Wanted, undo_all
 from perfrun.cli.leftovers import Leftover
 from perfrun.cli.looking import Look, look
-from perfrun.cli.stop import Stop
+from perfrun.cli.stop import TIMED_OUT, Stop
 from perfrun.ports import Unavailable
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -106,9 +106,11 @@ def undo(
             return await undo_all(access, wanted, patience, force, flags, _teller())
 
     try:
-        raise typer.Exit(asyncio.run(work()))
+        code = asyncio.run(work())
     except Unavailable as error:
-        raise Stop(str(error)) from error
+        typer.echo(f"perfrun: {error}; after {patience:.0f} s nothing is known to be undone", err=True)
+        code = TIMED_OUT
+    raise typer.Exit(code)
 
 
 def as_json(rows: Sequence[Leftover], unseen: Sequence[str]) -> str:

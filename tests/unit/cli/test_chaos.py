@@ -19,6 +19,7 @@ from perfrun.cli.looking import Look
 from perfrun.cli.nowhere import NoArtifacts, NoMetrics
 from perfrun.cli.operators import Operator
 from perfrun.manifests import labels
+from perfrun.ports import Unavailable
 
 START = dt.datetime(2026, 11, 25, 3, 0, tzinfo=dt.UTC)
 
@@ -44,6 +45,8 @@ class Server:
 
     async def look(self, _api):
         found, self.looks = self.looks[0], self.looks[1:] or self.looks
+        if isinstance(found, Exception):
+            raise found
         return found
 
     async def get(self, path, *_more):
@@ -213,6 +216,23 @@ def test_what_is_still_there_at_the_end_is_a_time_out_with_its_list(cli, server)
         "still there: shop/gone s1-fault (RunGone): pod x: agent is Running",
         "not everything is proven undone after 7 s",
     ]
+
+
+def test_a_server_that_is_away_is_waited_for(cli, server, monkeypatch):
+    monkeypatch.setattr(allclear, "_AGAIN", 0.01)
+    silent = Unavailable("the API server did not answer")
+    server.looks, server.runs = [silent, silent, *[Look((row(),))] * 2, silent, Look()], {"r": "Running"}
+    answer = cli("chaos", "undo", "--all")
+    assert answer.code == 0
+    assert said(answer)[0] == "the API server did not answer"
+
+
+def test_a_server_that_stays_away_is_a_time_out(cli, server, monkeypatch):
+    monkeypatch.setattr(allclear, "_AGAIN", 0.01)
+    server.looks = [Unavailable("the API server did not answer")]
+    answer = cli("chaos", "undo", "--all", "--timeout", "50ms")
+    assert answer.code == 124
+    assert "nothing is known to be undone" in answer.err
 
 
 def test_it_is_not_all_clear_where_not_all_could_be_seen(cli, server):
