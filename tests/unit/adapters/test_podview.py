@@ -120,3 +120,18 @@ def test_image_digests_are_those_of_pods_that_stay() -> None:
     status = {"containerStatuses": [{"name": "web", "imageID": "r/x@sha256:1"}, {"name": "side", "imageID": ""}]}
     leaving = pod(status, name="q", deletionTimestamp=FINISHED)
     assert image_digests([pod(status), leaving, pod({})]) == {"p/web": "r/x@sha256:1"}
+
+
+def test_a_generator_knows_its_load_and_its_shard() -> None:
+    marks = {"perfrun.dev/stage": "s1-load", "perfrun.dev/attempt": "2"}
+    index = {"batch.kubernetes.io/job-completion-index": "3"}
+    view = pod_view(pod({}, labels=marks, annotations=index))
+    assert (view.stage, view.attempt, view.index) == ("s1-load", 2, 3)
+    bare = pod_view(pod({}))
+    assert (bare.stage, bare.attempt, bare.index) == ("", 0, None)
+
+
+def test_the_container_that_counts_can_be_another() -> None:
+    status = {"containerStatuses": [{"name": "agent", "state": {"terminated": {"exitCode": 3, "message": "m"}}}]}
+    assert pod_view(pod({"phase": "Failed", **status}), "agent").exit_code == 3
+    assert pod_view(pod({"phase": "Failed", **status})).exit_code is None
