@@ -7,6 +7,7 @@ one failed, and all of them go with one deletion. They begin together at a momen
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
@@ -48,7 +49,7 @@ def load_job(load: LoadAttempt, settings: PodSettings) -> dict[str, Any]:
     """Return the manifest of the Job that makes one attempt at a load stage."""
     attempt = load.attempt
     shards = attempt.stage.shards
-    stage = attempt.stage.replace(parameters=_parameters(load))
+    stage = attempt.stage.replace(parameters=_parameters(load), seconds=_budget(attempt))
     pod = benchmark_pod(attrs.evolve(attempt, stage=stage), settings)
     metadata = pod["metadata"]
     return {
@@ -82,6 +83,17 @@ def _parameters(load: LoadAttempt) -> dict[str, JSON]:
         "shards": attempt.stage.shards,
         "start_at": load.start_at.timestamp(),
     }
+
+
+def _budget(attempt: Attempt) -> float:
+    """Return the seconds from a generator's start to its last answer: what it waits for, the schedule, the deadline."""
+    planned = attempt.stage.parameters
+    return attempt.stage.seconds + _number(planned, LEAD) * attempt.number + _number(planned, "deadline_seconds")
+
+
+def _number(parameters: Mapping[str, JSON], name: str) -> float:
+    value = parameters.get(name)
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _placement(load: LoadAttempt) -> dict[str, Any]:
