@@ -178,6 +178,31 @@ func TestRetriesLeaveConnectionsThatWentSilent(t *testing.T) {
 	}
 }
 
+func TestAFreezeShowsInP99(t *testing.T) {
+	for name, engine := range engines {
+		t.Run(name, func(t *testing.T) {
+			var gate sync.RWMutex
+			s := &switchboard{}
+			url := s.serve(t, engine.secure, func(count int, _ *mute) {
+				if count != 100 {
+					gate.RLock()
+					defer gate.RUnlock()
+					return
+				}
+				gate.Lock()
+				time.Sleep(500 * time.Millisecond)
+				gate.Unlock()
+			})
+			books, _ := offered(t, `"url": "`+url+`", "http": "`+engine.version+`", "connections": 8, "deadline_seconds": 60,
+				"segments": [{"seconds": 2, "rate": 200}]`)
+			// A quarter of the requests were due meanwhile: the slowest hundredth waited nearly all of it.
+			if p99 := books.latency.total().ValueAtQuantile(99); books.counts[ok] != 400 || p99 < 400_000 {
+				t.Fatalf("p99 %d µs, %v %v", p99, books.counts, books.errors)
+			}
+		})
+	}
+}
+
 func TestSegmentsHaveHistogramsOfTheirOwn(t *testing.T) {
 	s := &switchboard{}
 	url := s.serve(t, false, nil)

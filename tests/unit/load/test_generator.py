@@ -36,13 +36,12 @@ def test_a_stopped_server_shows_in_p99(served, offer):
         os.kill(served.pid, signal.SIGCONT)
         frozen.append(time.monotonic() - began)
 
-    timer = threading.Timer(1.5, freeze)
+    timer = threading.Timer(4, freeze)
     timer.start()
-    report = offer(url=served.url, segments=[{"seconds": 4, "rate": 400}], deadline_seconds=60)
+    report = offer(url=served.url, segments=[{"seconds": 10, "rate": 400}], deadline_seconds=60)
     timer.join()
-    # A quarter of the requests were due while it was stopped: the slowest hundredth waited nearly all of it.
+    # A tenth of the requests were due while it was stopped: the slowest hundredth waited nine tenths of it.
     assert latency(report).quantile(0.99) > 0.8 * frozen[0]
-    # Half of them would not be late at all but for what the stop left to be done.
     assert latency(report).quantile(0.5) < latency(report).quantile(0.99)
     assert books(report).ok == books(report).scheduled
 
@@ -122,6 +121,30 @@ def test_an_order_to_stop_closes_the_books(serve):
     assert found.scheduled == 60_000
     assert found.ok >= 50
     assert found.never_sent > 0
+
+
+def test_a_generator_that_was_stopped_itself_says_so(serve):
+    server = serve()
+    config = (
+        f'{{"url": "{server.url}", "segments": [{{"seconds": 2, "rate": 200}}], "arrivals": "constant", '
+        '"deadline_seconds": 0.25}'
+    )
+    with subprocess.Popen([binary()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        running.stdin.write(config)
+        running.stdin.close()
+        while len(server.seen) < 50:
+            time.sleep(0.01)
+        running.send_signal(signal.SIGSTOP)
+        time.sleep(1.0)
+        running.send_signal(signal.SIGCONT)
+        report = generator.json.loads(running.stdout.read())
+    found = books(report)
+    # What was due in the first three quarters of the stop had no time left to be sent.
+    assert found.scheduled == 400
+    assert 140 <= found.never_sent < 400
+    assert report["errors"]["never sent: the generator was too late"] == found.never_sent
+    assert report["attempts"]["sent"] == found.scheduled - found.never_sent
+    assert latency(report, "lateness").quantile(0.99) > 0.9
 
 
 def test_nobody_listening_is_an_error_for_each_request(offer, serve):
