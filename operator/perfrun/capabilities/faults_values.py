@@ -149,7 +149,7 @@ def _rebalance(case: Case) -> Measured | NotMeasured:
     facts: dict[str, JSON] = {
         "resolution_seconds": round(resolution, 3), "bad_windows": found.bad, "bad_by_cause": dict(found.causes),
         "last_bad_after_seconds": round(found.last_bad, 3),
-        "last_answer_of_failed_nodes_after_seconds": None if last is None else round(last - fault.begins, 3),
+        "last_answer_of_failed_nodes_after_seconds": None if last is None else round(max(0.0, last - fault.begins), 3),
         "least_goodput_per_second": round(normal.goodput, 1), "most_waiting": round(normal.waiting, 1),
         "largest_spread_percent": None if normal.spread is None else round(normal.spread * 100, 1),
         "normal_per_second": round(rate, 1),

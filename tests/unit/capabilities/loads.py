@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-import math
 import struct
 import zlib
 
@@ -41,17 +40,17 @@ class Happening:
     together: int = 1
 
     def result(self, shape=lambda _second: {}, shard=0, **changes):
-        """Return one shard's result; ``shape(second)`` may change a window: rate, lost, held, weights, latency, late."""
+        """Return one shard's result; ``shape(second)`` changes a window: outcomes, weights, latency, late answers."""
         noise = np.random.default_rng(self.seed + shard)
         total = round(sum(self.segments) / WINDOW)
         weights = self.weights or (1.0,) * self.nodes
         names = [f"web-{n}" for n in range(self.nodes)]
         rows, latencies, unanswered = [], [], []
-        segments = [{} for _ in self.segments]
-        number, carried = shard, 0
+        segments = [[] for _ in self.segments]
+        number, carried = 0, 0
         for index in range(total):
             second = index * WINDOW
-            said = {"rate": self.rate, "weights": weights, "latency": self.latency, **shape(second)}
+            said = {"weights": weights, "latency": self.latency, **shape(second)}
             due = int(noise.poisson(self.rate / self.shards * WINDOW))
             counts = dict.fromkeys(ENDINGS, 0)
             for kind in ("error", "timeout", "never_sent", "in_flight"):
@@ -67,17 +66,12 @@ class Happening:
             clusters += noise.multinomial(good - int(clusters.sum()), share)
             rows.append([*(float(counts[name]) for name in ENDINGS), float(good), *map(float, clusters)])
             micros = np.maximum(1, noise.exponential(said["latency"], counts["ok"]) * 1e6).astype(int)
-            lost = due - counts["ok"]
-            values = [*micros.tolist(), *([5_000_000] * lost)]
-            coarse = {}
-            for value in values:
-                bucket = math.floor(8 * math.log2(value))
-                coarse[bucket] = coarse.get(bucket, 0) + 1
-            latencies += [[float(index), float(bucket), float(count)] for bucket, count in sorted(coarse.items())]
+            values = np.concatenate([micros, np.full(due - counts["ok"], 5_000_000)]).astype(int)
+            coarse = np.unique(np.floor(8 * np.log2(values)).astype(int), return_counts=True)
+            latencies += [[float(index), float(bucket), float(count)] for bucket, count in zip(*coarse, strict=True)]
             edges = np.cumsum(self.segments)
             segment = min(int(np.searchsorted(edges, second + 1e-9, side="right")), len(self.segments) - 1)
-            for value in values:
-                segments[segment][value] = segments[segment].get(value, 0) + 1
+            segments[segment].append(values)
         ledger = {name: sum(row[k] for row in rows) for k, name in enumerate(ENDINGS)}
         scheduled = sum(ledger.values())
         sent = scheduled - ledger["never_sent"]
@@ -87,7 +81,9 @@ class Happening:
             "offered_rate": scheduled / length, "achieved_rate": sent / length,
         }  # fmt: skip
         histograms = {}
-        for segment, counts in enumerate(segments):
+        for segment, parts in enumerate(segments):
+            found, often = np.unique(np.concatenate(parts), return_counts=True)
+            counts = dict(zip(found.tolist(), often.tolist(), strict=True))
             histograms[f"latency.{segment}"] = histogram(counts)
             histograms[f"first_latency.{segment}"] = histogram(counts)
             histograms[f"lateness.{segment}"] = histogram({max(1, int(self.lateness * 1e6)): 1000})
@@ -131,8 +127,8 @@ def fault(*nodes, injected=10.05, undone=57.0, **changes):
         id="s1-fault", kind="isolate", backend="native", seed=1, state="Undone", starts_at=at(10), ends_at=at(57),
         nodes=tuple(
             NodeFault(
-                node=f"node-{n}", injected_at=at(injected + k * 0.01), not_ready_at=at(injected + 5), undone_at=at(undone),
-                clean_at=at(undone + 1),
+                node=f"node-{n}", injected_at=at(injected + k * 0.01), not_ready_at=at(injected + 5),
+                undone_at=at(undone), clean_at=at(undone + 1),
             )
             for k, n in enumerate(nodes)
         ),
@@ -140,14 +136,13 @@ def fault(*nodes, injected=10.05, undone=57.0, **changes):
     return status.replace(**changes)
 
 
-def logged(evidence, *, missing=0, gaps=()):
-    """Return what servers logged of a load: all of its good answers, but for some that are missing."""
+def logged(evidence, *, missing=0, gaps=(), unanswered=False):
+    """Return what servers logged of a load: all its good answers but for some, or also those that never arrived."""
     ids = []
     for shard in evidence.shards:
         lost = {int(row[0]) for row in shard.tables["unanswered"].rows}
-        first = shard.facts["shard"]
-        numbers = range(first, first + int(shard.scalars["ledger.scheduled"].value))
-        ids += [f"{RUN}-{first}-{number}-0" for number in numbers if number not in lost]
+        numbers = range(int(shard.scalars["ledger.scheduled"].value))
+        ids += [f"{RUN}-{shard.facts['shard']}-{number}-0" for number in numbers if unanswered or number not in lost]
     return ServedIds(ids=tuple(ids[missing:]), pods=("web-0",), gaps=tuple(gaps))
 
 
