@@ -265,7 +265,8 @@ class Machines:
         if view.report is not None or machine is None:
             return
         if view.pod.phase == "Pending":
-            if not machine.down and self.agent_fate(order.node) != "Slow":
+            slow = order.kind != "undo" and self.agent_fate(order.node) == "Slow"
+            if not machine.down and not slow:
                 agent.view = attrs.evolve(view, pod=attrs.evolve(view.pod, phase="Running", started=self.time))
             return
         if order.kind == "undo":
