@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from perfrun.cli.demo import wait_for_history
 from perfrun.cli.devinstall import Tools, install
 from perfrun.devcluster import cluster
 from perfrun.devcluster.cluster import ClusterInfo
@@ -25,7 +24,10 @@ from perfrun.devcluster.tools import binary
 
 ROOT = Path(__file__).parents[1]
 RUNGS = ("unit", "contract", "cluster")
-NODES = 3
+NODES = 6
+"""Five that serve, as the first row of fault tolerance wants, and one from which load comes."""
+
+CHART_NODES = 3
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -52,7 +54,6 @@ def development_cluster(name: str, nodes: int, config: pytest.Config) -> Iterato
         tell(f"bringing up {nodes} nodes (the first time builds the cluster's programs, which takes minutes)")
         try:
             info = cluster.up(name, nodes, tell)
-            wait_for_history(info.prometheus_url)
             yield info
         finally:
             cluster.down(name)
@@ -118,7 +119,7 @@ def namespace(kubectl: Callable[..., str]) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def chart_cluster(request: pytest.FixtureRequest) -> Iterator[Tools]:
     """Helm and kubectl on a cluster that has never seen perfrun, apart from the one where other operators run."""
-    with development_cluster("perfrun-chart", NODES, request.config) as info:
+    with development_cluster("perfrun-chart", CHART_NODES, request.config) as info:
         yield Tools(info.helm, info.kubectl, info.kubeconfig)
 
 

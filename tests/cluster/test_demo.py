@@ -16,13 +16,7 @@ pytestmark = pytest.mark.cluster
 
 LLM = "llm-sampling-performance"
 NAMESPACE = "demo-test"
-UNMEASURED = (
-    "fault-tolerance",
-    "gpu-kernel-optimization",
-    "load-balancing",
-    "network-performance",
-    "system-performance",
-)
+UNMEASURED = ("gpu-kernel-optimization", "network-performance", "system-performance")
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ It installs and applies what a person would, shows what a person would look at, 
 
 from __future__ import annotations
 
-import asyncio
-import datetime as dt
 import json
 import sys
 import time
@@ -18,10 +16,7 @@ import typer
 import yaml
 from rich.console import Console
 
-from perfrun.adapters.prometheus import PrometheusMetrics
 from perfrun.adapters.reading import run_of
-from perfrun.api.run import TimeWindow
-from perfrun.api.target import Prometheus
 from perfrun.cli import show
 from perfrun.cli.devinstall import CHECKOUT, SYSTEM, Tools, install, make_namespace
 from perfrun.cli.stop import Stop
@@ -30,8 +25,12 @@ from perfrun.devcluster import cluster
 from perfrun.devcluster.errors import DevClusterError
 
 NAMESPACE: Final = "demo"
-NODES: Final = 3
-SHOWN: Final = ("llm-sampling-performance", "slo")
+EXAMPLES: Final = CHECKOUT / "examples"
+SERVED: Final = EXAMPLES / "served-features.yaml"
+NODES: Final = 6
+"""Five that serve, as the first row of fault tolerance wants, and one from which load can come."""
+
+SHOWN: Final = ("llm-sampling-performance", "slo", "load-balancing", "fault-tolerance")
 """Features whose evidence is printed in full."""
 
 _AFTERWARDS: Final = """
@@ -49,8 +48,9 @@ Everything is still running. To look around:
 To take it down, leaving nothing: make down CLUSTER={cluster}"""
 
 _PATIENCE: Final = 900.0
-_HISTORY: Final = 60.0
-_SEEN: Final = 'count(up{job="kubelet"} == 1)'
+_SCALING: Final = {"spec": {"service": {"workload": {"timeout": "30s"}}}}
+"""Rows that want more nodes than there are need not wait for an autoscaler here."""
+
 _EVERY: Final = 1.0
 
 app = typer.Typer(add_completion=False)
@@ -83,15 +83,20 @@ def demo(
     tools = Tools(info.helm, info.kubectl, info.kubeconfig)
     tell("installing charts/perfrun with Helm, and waiting until the operator is ready")
     install(tools)
-    wait_for_history(info.prometheus_url)
     gpu = Path("/dev/nvidiactl").exists()
     tell(
         "there is a GPU: its model sizes are used" if gpu else "no GPU: examples/cpu-models.yaml makes the models small"
     )
-    features = apply(tools, NAMESPACE, () if gpu else (CHECKOUT / "examples" / "cpu-models.yaml",))
-    tell(f"applied examples/target.yaml, examples/features-cr.yaml and examples/slo.feature: {len(features)} features")
+    features = apply(tools, NAMESPACE, () if gpu else (EXAMPLES / "cpu-models.yaml",))
+    tell(f"applied examples/target.yaml, examples/slo.feature and {len(features) - 1} of examples/features-cr.yaml")
     tell("waiting for verdicts; the language model is measured for up to a minute at each of three sizes")
     missing = follow(tools, features, timeout, tell)
+    # Only now: a language model on the CPU would slow down what is served from it, and the load on that.
+    tell("serving nginx from examples/served/dev, one pod on each of five nodes")
+    disturbing = serve(tools, NAMESPACE, NODES - 1)
+    tell(f"applied examples/served-target.yaml and examples/served-features.yaml: {len(disturbing)} features")
+    tell("waiting for verdicts; loads and faults take turns, and each row takes about a minute")
+    missing += follow(tools, disturbing, timeout, tell)
     summary(tools, console)
     console.print(
         _AFTERWARDS.format(
@@ -104,37 +109,42 @@ def demo(
         raise Stop(f"no verdict within {timeout:.0f} s on {', '.join(missing)}; see kubectl -n {NAMESPACE} describe pf")
 
 
-def wait_for_history(url: str) -> None:
-    """Wait until Prometheus has seen every kubelet: a window that begins before has gaps, and gaps are not judged."""
-    server, metrics = Prometheus(url=url), PrometheusMetrics()
-    deadline = time.monotonic() + _HISTORY
-    while True:
-        now = dt.datetime.now(dt.UTC)
-        answer = asyncio.run(metrics.instant(server, _SEEN, TimeWindow(start=now, end=now)))
-        seen = max((value for points in answer.series.values() for _, value in points), default=0)
-        if seen >= NODES:
-            return
-        if time.monotonic() >= deadline:
-            why = answer.error or f"it saw {seen:.0f} of {NODES} kubelets"
-            raise Stop(f"{url} has no complete history after {_HISTORY:.0f} s ({why}); look at {url}/targets")
-        time.sleep(_EVERY)
-
-
 def apply(tools: Tools, namespace: str, patches: Sequence[Path] = ()) -> tuple[str, ...]:
-    """Apply the example target with patches, the six features and a platform's SLO; return the features' names."""
+    """Apply the example target with patches, a platform's SLO, and the features that neither load nor break anything.
+
+    Returns the features' names.
+    """
     make_namespace(tools, namespace)
-    examples = CHECKOUT / "examples"
-    slo = examples / "slo.feature"
-    target = yaml.safe_load((examples / "target.yaml").read_bytes())
+    slo = EXAMPLES / "slo.feature"
+    target = yaml.safe_load((EXAMPLES / "target.yaml").read_bytes())
     for patch in patches:
         target = merged(target, yaml.safe_load(patch.read_bytes()))
-    tools.kubectl("apply", "--namespace", namespace, "--filename", "-", stdin=json.dumps(target))
-    applied = tools.kubectl(
-        "apply", "--namespace", namespace, "--output", "name", "--filename", str(examples / "features-cr.yaml")
-    )
-    manifest = wrap([(slo, slo.read_bytes())], "default")
-    applied += tools.kubectl("apply", "--namespace", namespace, "--output", "name", "--filename", "-", stdin=manifest)
-    return tuple(line.partition("/")[2] for line in applied.split())
+    later = {each["metadata"]["name"] for each in _documents(SERVED)}
+    features = [each for each in _documents(EXAMPLES / "features-cr.yaml") if each["metadata"]["name"] not in later]
+    _applied(tools, namespace, json.dumps(target))
+    named = _applied(tools, namespace, yaml.safe_dump_all(features))
+    return named + _applied(tools, namespace, wrap([(slo, slo.read_bytes())], "default"))
+
+
+def serve(tools: Tools, namespace: str, nodes: int) -> tuple[str, ...]:
+    """Serve from so many nodes, apply the target that allows load and faults, and its features; return their names."""
+    make_namespace(tools, namespace)
+    deployment = ("deployment/served", "--namespace", namespace)
+    tools.kubectl("apply", "--namespace", namespace, "--kustomize", str(EXAMPLES / "served" / "dev"))
+    tools.kubectl("scale", *deployment, "--replicas", str(nodes))
+    tools.kubectl("rollout", "status", *deployment, "--timeout", "120s")
+    target = merged(yaml.safe_load((EXAMPLES / "served-target.yaml").read_bytes()), _SCALING)
+    _applied(tools, namespace, json.dumps(target))
+    return _applied(tools, namespace, SERVED.read_text())
+
+
+def _documents(path: Path) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(path.read_bytes()))
+
+
+def _applied(tools: Tools, namespace: str, manifest: str) -> tuple[str, ...]:
+    said = tools.kubectl("apply", "--namespace", namespace, "--output", "name", "--filename", "-", stdin=manifest)
+    return tuple(line.partition("/")[2] for line in said.split())
 
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
