@@ -16,7 +16,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\nNeeds Python 3.11 and, for the development cluster, Go 1.26 and root. CLUSTER=name picks another cluster.\n'
 
-demo: setup ## set up, bring up a 3-node Kubernetes, apply the feature files, show measured verdicts
+demo: setup ## set up, bring up a 6-node Kubernetes, apply the feature files, show measured verdicts
 	@$(BIN)/python -m perfrun.cli.demo --cluster $(CLUSTER)
 
 test: setup lint ## set up, lint, and run all tests that need no GPU (brings up its own cluster)
