@@ -20,6 +20,7 @@ from perfrun.lifecycle.evidence import report
 from perfrun.lifecycle.progress import final
 from perfrun.lifecycle.scaling import restore_scaling
 from perfrun.lifecycle.sizing import fitted
+from perfrun.lifecycle.undoing import undo
 from perfrun.lifecycle.values import Action, Emit, Release, StopLoad, StopPod, Store
 from perfrun.lifecycle.wording import elapsed
 from perfrun.lifecycle.work import Work, judge, stage_of
@@ -69,13 +70,10 @@ def _taken_back(work: Work) -> tuple[Work, str]:
     frozen, status = work.status.frozen, work.status
     if frozen is None or not (status.faults or status.scaling):
         return work, ""
-    if status.faults:
-        from perfrun.lifecycle.undoing import undo  # noqa: PLC0415 -- faults are not there yet
-
-        undoing = undo(status.faults, work.scene(frozen), early=True)
-        work = work.do(status.replace(faults=undoing.faults), *undoing.actions, look_at=undoing.look_at)
-        if not undoing.settled:
-            return work, undoing.waits_for or "faults to be undone"
+    undoing = undo(status.faults, work.scene(frozen), early=True)
+    work = work.do(status.replace(faults=undoing.faults), *undoing.actions, look_at=undoing.look_at)
+    if not undoing.settled:
+        return work, undoing.waits_for
     scaled = restore_scaling(frozen.target, status.scaling, work.seen.workload)
     return work.do(work.status.replace(scaling=scaled.scaling), *scaled.actions), scaled.waits_for
 

@@ -44,8 +44,7 @@ def _waiting(load: Stage, fault: Stage, scene: Scene) -> tuple[Progress, ...]:
         # The attempt before was given up: its fault is called off, or undone, before there is another.
         return (faults.advance_fault(fault, scene),)
     if failing is not None and was.attempt > 0 and not faults.may_retry(failing):
-        wrong = faults.called_off(failing) or Trouble(was.reason, was.message)
-        return lose((load, fault), attrs.evolve(wrong, again=False), scene)
+        return lose((load, fault), Trouble(was.reason, was.message), scene)
     return _begin(load, fault, scene)
 
 

@@ -11,6 +11,7 @@ from perfrun.lifecycle.needs import DISTURBING, needs
 from perfrun.lifecycle.notes import doing
 from perfrun.lifecycle.progress import Progress, Scene, final, lose
 from perfrun.lifecycle.stages import advance
+from perfrun.lifecycle.together import advance_both
 from perfrun.lifecycle.trouble import Trouble
 from perfrun.lifecycle.work import Work
 
@@ -44,11 +45,7 @@ def final_all(stages: list[Stage], scene: Scene) -> bool:
 
 
 def _progress(stage: Stage, fault: Stage | None, scene: Scene) -> tuple[Progress, ...]:
-    if fault is None:
-        return (advance(stage, scene),)
-    from perfrun.lifecycle.together import advance_both  # noqa: PLC0415 -- faults are not there yet
-
-    return advance_both(stage, fault, scene)
+    return (advance(stage, scene),) if fault is None else advance_both(stage, fault, scene)
 
 
 def _waits(work: Work, frozen: Frozen) -> tuple[dt.datetime, str] | None:

@@ -91,6 +91,7 @@ class Machines:
     agent_fate: Callable[[str], str] = lambda _node: ""
     logged: Callable[[], ServedIds] = lambda: ServedIds((), ())
     changes: list[object] = attrs.field(factory=list)
+    restarting: dict[str, dt.datetime] = attrs.field(factory=dict)
     broken: list[tuple[str, dt.datetime]] = attrs.field(factory=list)
     reads: list[str] = attrs.field(factory=list)
     effects: int = 0
@@ -176,7 +177,8 @@ class Machines:
                     node.cordoned, node.cordoned_by = False, ""
             case KillPods():
                 for pod in action.pods:
-                    self.servers.pop(pod, None)
+                    if self.servers.pop(pod, None) is not None:
+                        self.restarting[pod] = self.time + DETECTION
             case Scale():
                 self.replicas = action.replicas if self.replicas is not None else None
             case StartExternal():
@@ -253,12 +255,14 @@ class Machines:
         free = [each.name for each in self.machines.values() if each.ready and not each.cordoned]
         while len(self.servers) > self.replicas:
             del self.servers[max(self.servers)]
-        number = 0
-        while len(self.servers) < self.replicas and free:
-            if f"web-{number:03d}" not in self.servers:
-                loads = {name: sum(node == name for node in self.servers.values()) for name in free}
-                self.servers[f"web-{number:03d}"] = min(free, key=lambda name: (loads[name], name))
-            number += 1
+        number, wanted = 0, self.replicas
+        while len(self.servers) < wanted and free:
+            name, number = f"web-{number:03d}", number + 1
+            if self.time < self.restarting.get(name, self.time):
+                wanted -= 1
+            elif name not in self.servers:
+                loads = {each: sum(node == each for node in self.servers.values()) for each in free}
+                self.servers[name] = min(free, key=lambda node: (loads[node], node))
 
     def _age_agent(self, agent: Agent) -> None:
         order, view, machine = agent.order, agent.view, self.machines.get(agent.order.node)
@@ -325,13 +329,15 @@ class Machines:
         ended = attrs.evolve(pod, phase="Succeeded", finished=self.time)
         if fate == "Nonsense":
             self.files[self.shard_file(action, shard)] = b"hello, world"
+        elif fate == "Dies" and self.time >= action.start_at + dt.timedelta(seconds=6):
+            ended = attrs.evolve(ended, phase="Failed", reason="Evicted")
         elif fate in ("Evicted", "OOMKilled", "Error"):
             ended = attrs.evolve(ended, phase="Failed", reason=fate, exit_code=1)
         elif pod.started is not None and pod.started > action.start_at:
             self._hand_in(action, shard, "LateStart")
         elif fate in ("GeneratorSaturated", "LateStart"):
             self._hand_in(action, shard, fate)
-        elif fate == "Hang" or self.time < action.start_at + dt.timedelta(seconds=action.stage.seconds):
+        elif fate in ("Hang", "Dies") or self.time < action.start_at + dt.timedelta(seconds=action.stage.seconds):
             return
         elif fate != "Silent":
             self._hand_in(action, shard, "")
