@@ -31,7 +31,7 @@ _FAILOVER: Final = (1, 2)
 _FEWEST_BASELINE: Final = 20
 """Windows of baseline without which nothing is normal."""
 
-_HICCUP: Final = 0.01
+_HICCUP: Final = 0.02
 """Seconds of traffic that may wait at any time: what a scheduler's hiccup leaves."""
 
 _TWO: Final = 2
@@ -165,6 +165,8 @@ def _rebalance(case: Case) -> Measured | NotMeasured:
     told = (
         "no window was bad" if not found.bad else f"windows of {resolution:.1f} s that were bad before it: {found.bad}"
     )
+    if found.last_bad > found.seconds:
+        told += f", and bad again until {found.last_bad:.0f} s"
     return _took(case, found.seconds, bounds, facts, told)
 
 

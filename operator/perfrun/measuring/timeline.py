@@ -15,7 +15,7 @@ class Window:
 
     ``good`` counts good answers that arrived in it and ``served`` the same by server; the others count requests that
     were due in it, by how they ended. ``waiting`` is how many requests that were due by then, and were answered well in
-    the end, had no answer yet when the window ended (see :func:`with_waiting`).
+    the end, had no answer yet when the window ended (see :func:`with_waiting`); of joined windows it is the most.
     """
 
     ok: int
@@ -124,6 +124,5 @@ def _sum(windows: Sequence[Window]) -> Window:
         ok=sum(w.ok for w in windows), error=sum(w.error for w in windows), timeout=sum(w.timeout for w in windows),
         never_sent=sum(w.never_sent for w in windows), in_flight=sum(w.in_flight for w in windows),
         good=sum(w.good for w in windows), served=dict(served),
-        # A backlog is drained where it ever comes down within the window; one hiccup at its end is none.
-        waiting=min((w.waiting for w in windows), default=0),
+        waiting=max((w.waiting for w in windows), default=0),
     )  # fmt: skip

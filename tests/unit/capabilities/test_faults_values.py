@@ -293,3 +293,12 @@ def test_no_node_that_is_left_or_known_measures_no_recovery():
 def test_two_shards_are_one_load():
     known = evidence(load=attrs.evolve(LOAD, shards=2))
     assert [told(said, known)[0] for said in (REBALANCE, FLOOR, DROPPED)] == ["Pass"] * 3
+
+
+def test_trouble_that_comes_back_after_a_recovery_is_told():
+    def shape(now):
+        return failover()(now) | ({"error": 30} if 30 <= now < 35 else {})
+
+    measured, judgement = judged(REBALANCE, evidence(shape))
+    assert measured.value < 2
+    assert "bad again until 25 s" in judgement.message
