@@ -67,8 +67,8 @@ def test_the_example_that_serves_fits_the_features_that_load_and_break_it(featur
 
 
 REASONS = re.compile(
-    r"(?:Trouble|NotMeasured|Refusal|Missing|UnmeasurableError|BrokenMeasurementError|RefusedError|LeftError)"
-    r"\(\s*(?:reason=)?\"([A-Z][A-Za-z]+)\""
+    r"(?:(?:Trouble|NotMeasured|Refusal|Missing|UnmeasurableError|BrokenMeasurementError|RefusedError|LeftError|nothing)"
+    r"\((?:\s*\w+,)?\s*|reason=(?:[\w.]+ or )?)\"([A-Z][A-Za-z]+)\""
 )
 
 
