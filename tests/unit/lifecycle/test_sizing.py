@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from perfrun.api.run import RunStatus, ScenarioStatus, StepStatus
+from perfrun.api.faults import ServingNode
+from perfrun.api.run import RunStatus, ScenarioStatus, StageStatus, StepStatus
 from perfrun.api.verdicts import Verdict
-from perfrun.lifecycle.sizing import LIMIT, fitted, size
+from perfrun.lifecycle.sizing import LIMIT, fitted, size, slimmed
 
 STEP = StepStatus(keyword="Then", text="x" * 300, verdict=Verdict.PASS, reason="LimitMet", message="y" * 400)
 
@@ -40,3 +41,22 @@ def test_no_more_is_left_out_than_must_be():
     one = size(RunStatus(scenarios=(scenario(Verdict.PASS),))) - size(RunStatus())
     assert size(fitted(status)) + one > LIMIT
     assert kept
+
+
+def served(count: int) -> RunStatus:
+    nodes = tuple(ServingNode(node=f"node-{i}", pods=(f"web-{i}",), cpu=4) for i in range(20))
+    done = tuple(StageStatus(id=f"s{i}-load", state="Done", serving=nodes) for i in range(count))
+    return RunStatus(stages=(*done, StageStatus(id="last", state="Running", serving=nodes)))
+
+
+def test_who_served_is_kept_while_there_is_room():
+    status = served(3)
+    assert slimmed(status) == status
+
+
+def test_who_served_under_loads_that_are_over_gives_way_before_there_is_a_report():
+    status = served(200)
+    assert size(status) > LIMIT
+    small = slimmed(status)
+    assert size(small) < LIMIT // 2
+    assert [each.id for each in small.stages if each.serving] == ["last"]
