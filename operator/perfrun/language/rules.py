@@ -25,6 +25,7 @@ RULES: Final[Mapping[str, str]] = {
     "missing-table": "A step that ends in a colon is followed by its table.",
     "mixed-capabilities": "The steps of a scenario belong together.",
     "no-claim": "A scenario states at least one limit in a Then step.",
+    "no-increase": "Traffic that increases grows by more than nothing.",
     "no-scenario": "A feature has at least one scenario.",
     "not-utf-8": "A feature file is UTF-8.",
     "nothing-selected": "A tag expression selects at least one scenario.",

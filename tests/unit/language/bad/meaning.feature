@@ -55,3 +55,11 @@ Feature: Meaning
   Scenario: No profile
     When traffic increases by 2x
     Then load difference should be less than 10%
+
+  Scenario: No increase
+    Given the following workload profiles:
+      | profile_type | qps | request_size |
+      | light        | 100 | small        |
+    And a "light" workload profile
+    When traffic increases by 0.5x
+    Then load difference should be less than 10%
