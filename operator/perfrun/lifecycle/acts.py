@@ -72,8 +72,8 @@ def _done(fault: FaultStatus, scene: Scene) -> bool:
 def _impossible(fault: FaultStatus, scene: Scene) -> Trouble | None:
     if scene.now > fault.starts_at + LATE:
         text = (
-            f"chaos.kind {fault.kind} on {_names(fault)} was to begin at {fault.starts_at:%H:%M:%S} UTC, and nobody was "
-            f"there to begin it within {LATE.total_seconds():g} s; look why the operator was away"
+            f"chaos.kind {fault.kind} on {_names(fault)} was to begin at {fault.starts_at:%H:%M:%S} UTC, and nobody "
+            f"was there to begin it within {LATE.total_seconds():g} s; look why the operator was away"
         )
         return Trouble("FaultLate", text, again=True)
     for each in fault.nodes:

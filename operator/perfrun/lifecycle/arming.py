@@ -99,8 +99,8 @@ def _of_agent(fault: FaultStatus, node: str, agent: AgentView | None, now: dt.da
     what = "was not there" if agent is None else f"had not started ({agent.pod.waiting or 'no reason is known'})"
     return Trouble(
         "AgentLate",
-        f"load.lead: the fault agent on {node} {what} {ARMED.total_seconds():g} s before the fault was to begin; expected "
-        "all to be ready by then; raise it, or pull the agents' image beforehand",
+        f"load.lead: the fault agent on {node} {what} {ARMED.total_seconds():g} s before the fault was to begin; "
+        "expected all to be ready by then; raise it, or pull the agents' image beforehand",
         again=True,
     )
 

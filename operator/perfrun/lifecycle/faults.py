@@ -68,7 +68,8 @@ def called_off(fault: FaultStatus) -> Trouble | None:
     """Return why the load of a fault is to be given up, or None."""
     if fault.reason in _CONSEQUENCES:
         return None
-    return Trouble(fault.reason, fault.message, again=fault.reason in _AGAIN)
+    untouched = fault.state in ("Intended", "Refused")
+    return Trouble(fault.reason, fault.message, again=untouched and fault.reason in _AGAIN)
 
 
 def may_retry(fault: FaultStatus) -> bool:
@@ -137,7 +138,7 @@ def _taken_back(was: StageStatus, fault: FaultStatus, load: StageStatus, scene: 
     undoing = undo((fault,), scene, early=early)
     (fault,) = undoing.faults
     status = _over(was, fault, load, scene.now) if undoing.settled else was
-    return Progress(status, undoing.actions, undoing.look_at, fault=fault)
+    return Progress(status, undoing.actions, scene.now if undoing.settled else undoing.look_at, fault=fault)
 
 
 def _over(was: StageStatus, fault: FaultStatus, load: StageStatus, now: dt.datetime) -> StageStatus:
@@ -147,6 +148,9 @@ def _over(was: StageStatus, fault: FaultStatus, load: StageStatus, now: dt.datet
     if load.state == "Lost":
         return lost(was, called_off(fault) or Trouble(load.reason, load.message, broken=load.broken), now)
     if fault.state == "Refused" or called_off(fault) is not None:
+        if load.state in ("Starting", "Running"):
+            # The load is given up in this look; whether it is tried again decides what becomes of this stage.
+            return was
         return lost(was, Trouble(fault.reason, fault.message), now)
     begun = [each.injected_at for each in fault.nodes if each.injected_at is not None]
     over = [each.undone_at for each in fault.nodes if each.undone_at is not None]

@@ -112,8 +112,8 @@ def cut_short(fault: FaultStatus) -> str:
     seconds = max((fault.ends_at - each.undone_at).total_seconds() for each in early if each.undone_at is not None)
     names = ", ".join(each.node for each in early)
     return (
-        f"the fault ended up to {seconds:.1f} s early on {names}; expected it to last until its end; see what else acts "
-        "on the node, and run it again"
+        f"the fault ended up to {seconds:.1f} s early on {names}; expected it to last until its end; see what else "
+        "acts on the node, and run it again"
     )
 
 
@@ -204,16 +204,23 @@ def _by_agent(
         return _clean(node, "the node is no longer part of the cluster, and the fault's time is over", now), (), ""
     stopping = early or now >= fault.ends_at + OVERDUE
     stops = tuple(StopAgent(each.pod.name) for each in live if stopping and not each.pod.deleting)
-    if live and now < fault.ends_at + OVERDUE:
-        return node, stops, f"the fault agent on {node.node} to end"
-    if view is None or not view.ready:
-        return node, stops, f"{node.node} to be Ready again"
-    if now < fault.starts_at + LATE:
-        return node, stops, f"the moment after which no agent on {node.node} can begin any more"
+    if waits_for := _before_proof(fault, node, live, scene):
+        return node, stops, waits_for
     proving = proof_by_agent(fault, node.node, scene)
-    if proving.proof:
-        return _clean(node, proof=proving.proof, now=now), (*stops, *proving.actions), ""
-    return node, (*stops, *proving.actions), proving.waits_for
+    proven = _clean(node, proving.proof, now) if proving.proof else node
+    return proven, (*stops, *proving.actions), proving.waits_for
+
+
+def _before_proof(fault: FaultStatus, node: NodeFault, live: tuple[AgentView, ...], scene: Scene) -> str:
+    """Return what has to be before a look at the node proves anything; empty once it does."""
+    view = scene.seen.nodes.get(node.node)
+    if live and scene.now < fault.ends_at + OVERDUE:
+        return f"the fault agent on {node.node} to end"
+    if view is None or not view.ready:
+        return f"{node.node} to be Ready again"
+    if scene.now < fault.starts_at + LATE:
+        return f"the moment from which no agent on {node.node} can begin any more"
+    return ""
 
 
 def _nothing_happened(
@@ -290,21 +297,25 @@ def _concluded(fault: FaultStatus) -> FaultStatus:
     fault = fault.replace(state="Undone", nodes=presumed)
     if fault.reason:
         return fault
+    reason, message = _doubts(fault, spared, inferred)
+    return fault.replace(reason=reason, message=message)
+
+
+def _doubts(fault: FaultStatus, spared: list[NodeFault], inferred: list[str]) -> tuple[str, str]:
+    """Return why a fault is no evidence, and what else is to be told of it."""
+    unproven = [each.node for each in fault.nodes if each.injected_at is None]
     if spared:
         told = "; ".join(f"{each.node}: {each.proof}" for each in spared)
-        return fault.replace(reason="AgentRefused", message=f"not all nodes failed: {told}")
-    if unproven := [each.node for each in fault.nodes if each.injected_at is None]:
+        return "AgentRefused", f"not all nodes failed: {told}"
+    if unproven:
         text = f"it is not proven that {', '.join(unproven)} failed: nobody saw it, and no agent left a report"
-        return fault.replace(reason="FaultNotProven", message=text)
+        return "FaultNotProven", text
     if short := cut_short(fault):
-        return fault.replace(reason="FaultCutShort", message=short)
+        return "FaultCutShort", short
     if inferred:
-        text = (
-            f"the agent on {', '.join(inferred)} left no report; the node was seen NotReady, so it is taken to have "
-            "failed on time"
-        )
-        return fault.replace(message=text)
-    return fault
+        text = f"the agent on {', '.join(inferred)} left no report; the node was seen NotReady, so it failed on time"
+        return "", text
+    return "", fault.message
 
 
 def _presumed(fault: FaultStatus, node: NodeFault) -> NodeFault:
