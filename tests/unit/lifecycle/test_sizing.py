@@ -55,7 +55,7 @@ def test_who_served_is_kept_while_there_is_room():
 
 
 def test_who_served_under_loads_that_are_over_gives_way_before_there_is_a_report():
-    status = served(200)
+    status = served(250)
     assert size(status) > LIMIT
     small = slimmed(status)
     assert size(small) < LIMIT // 2
