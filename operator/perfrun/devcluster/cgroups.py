@@ -10,6 +10,13 @@ from perfrun.devcluster.errors import DevClusterError
 
 _CONTROLLERS = ("cpuset", "cpu", "io", "memory", "pids", "hugetlb")
 _REMOVAL_SECONDS = 10.0
+_TIMES = 8
+"""How much more all pods together weigh than one other group, or in v1 one other process, of the machine.
+
+What is measured runs in pods: as one group among the machine's processes it would get a share of one of them.
+"""
+
+_USUAL = {"cpu.shares": 1024, "cpu.weight": 100}
 
 
 def _mounts(kinds: set[str]) -> list[Path]:
@@ -35,6 +42,7 @@ def create(cluster: str, nodes: list[str]) -> None:
         for hierarchy in hierarchies:
             for node in nodes:
                 create_in(hierarchy, (cluster, node))
+            weigh(hierarchy / cluster)
     except OSError as error:
         raise DevClusterError(
             f"cgroups cannot be made at {error.filename}: {error.strerror}; is this a container?"
@@ -50,6 +58,13 @@ def create_in(hierarchy: Path, names: tuple[str, ...]) -> None:
         path.mkdir(exist_ok=True)
         _inherit_cpuset(path)
     _delegate(path)
+
+
+def weigh(path: Path) -> None:
+    """Give a group its weight against the rest of the machine, in the hierarchy that has the CPU."""
+    for name, usual in _USUAL.items():
+        if (path / name).exists():
+            (path / name).write_text(str(_TIMES * usual))
 
 
 def _delegate(path: Path) -> None:

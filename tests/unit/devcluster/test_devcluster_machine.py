@@ -96,3 +96,11 @@ def test_a_new_cpuset_is_given_its_parents_processors(tmp_path: Path) -> None:
     cgroups.create_in(tmp_path, ("cluster", "node1"))
     assert (group / "cpuset.cpus").read_text() == "0-1\n"
     assert (group / "cpuset.mems").read_text() == "0\n"
+
+
+@pytest.mark.parametrize(("name", "weight"), [("cpu.shares", 8192), ("cpu.weight", 800)])
+def test_pods_weigh_more_than_what_else_the_machine_does(name: str, weight: int, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("100\n")
+    cgroups.weigh(tmp_path)
+    assert int((tmp_path / name).read_text()) == weight
+    assert [path.name for path in tmp_path.iterdir()] == [name]
