@@ -193,7 +193,9 @@ def _left_over(step: Step, *, table: bool = True) -> tuple[Problem, ...]:
     problems = []
     if table and step.table is not None:
         message = "the step takes no table; remove it"
-        problems.append(Problem(step.table.header[0].location, "unexpected-table", message))
+        # A lone bar is a table without a cell.
+        place = step.table.header[0].location if step.table.header else step.location
+        problems.append(Problem(place, "unexpected-table", message))
     if step.doc is not None:
         problems.append(Problem(step.location, "unexpected-doc-string", "the step takes no doc string; remove it"))
     return tuple(problems)

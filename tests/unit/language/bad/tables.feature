@@ -32,3 +32,9 @@ Feature: Tables
       | action             | threshold |
       | Detect the spke    | 5ms       |
       | Identify the container | 5%    |
+
+  Scenario: A table without a cell
+    Given a model of size "small"
+      |
+    When sampling 10 tokens
+    Then p99 latency should be below 1 ms
