@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from functools import partial
 
 import attrs
 import pytest
@@ -24,6 +25,15 @@ HALF = 0.5
 """Seconds between looks while something is broken."""
 
 ISOLATE = Wish(fail=1, ids=True)
+
+KINDS = (
+    ("freeze", "native"),
+    ("drain", "native"),
+    ("pod-kill", "native"),
+    ("isolate", "chaos-mesh"),
+    ("pod-kill", "chaos-mesh"),
+    ("freeze", "litmus"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -209,24 +219,9 @@ async def test_while_a_node_stays_away_the_run_is_not_over_and_says_for_what_it_
     assert sim.left() == []
 
 
-@pytest.mark.parametrize(
-    ("kind", "backend"),
-    [
-        ("freeze", "native"),
-        ("drain", "native"),
-        ("pod-kill", "native"),
-        ("isolate", "chaos-mesh"),
-        ("pod-kill", "chaos-mesh"),
-        ("freeze", "litmus"),
-    ],
-)
+@pytest.mark.parametrize(("kind", "backend"), KINDS)
 async def test_every_kind_of_fault_is_done_and_undone(kind, backend):
-    sim = sim_loaded(Wish(fail=1, kind=kind, backend=backend), replicas=5)
-    if backend == "litmus":
-        sim = sim_loaded(
-            Wish(fail=1, kind=kind, backend=backend),
-            chaos=CHAOS.replace(kind=kind, backend=backend, service_account_name="litmus"),
-        )
+    sim = kind_of(kind, backend)
     status = await settle(sim, seconds=HALF)
     assert status.phase is Phase.PASSED, (status.message, status.faults)
     assert status.faults[0].state == "Undone"
@@ -260,12 +255,22 @@ def scenario() -> Sim:
     return sim_loaded(attrs.evolve(ISOLATE, scale=3), Wish(fail=1, shards=2), replicas=4)
 
 
-async def test_every_crash_point_of_a_fault_gives_the_same_verdict_and_leaves_nothing():
-    whole = scenario()
+def kind_of(kind: str, backend: str) -> Sim:
+    chaos = CHAOS.replace(kind=kind, backend=backend, service_account_name="litmus")
+    return sim_loaded(Wish(fail=1, kind=kind, backend=backend), chaos=chaos, replicas=4)
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [scenario, *(partial(kind_of, *each) for each in KINDS)],
+    ids=["two scenarios", *("-".join(each) for each in KINDS)],
+)
+async def test_every_crash_point_of_a_fault_gives_the_same_verdict_and_leaves_nothing(begin):
+    whole = begin()
     expected = await settle(whole)
     assert expected.phase is Phase.PASSED, expected.message
     for die_at in range(1, whole.effects + 1):
-        sim = scenario()
+        sim = begin()
         sim.die_at = die_at
         status = await settle(sim)
         assert (status.phase, status.summary) == (expected.phase, expected.summary), (die_at, status.message)
@@ -275,25 +280,26 @@ async def test_every_crash_point_of_a_fault_gives_the_same_verdict_and_leaves_no
 
 @settings(max_examples=40, deadline=None)
 @given(
-    die_at=st.lists(st.integers(1, 40), max_size=4),
+    deaths=st.lists(st.tuples(st.integers(1, 40), st.sampled_from([0, 0, 2, 10, 40])), max_size=4),
     fates=st.lists(
         st.sampled_from(["", "Evicted", "LateStart", "GeneratorSaturated", "Error"]), min_size=4, max_size=4
     ),
     slow=st.sets(st.integers(0, 4)),
     cancel_after=st.integers(1, 120),
 )
-def test_whatever_happens_a_run_that_breaks_nodes_leaves_nothing(die_at, fates, slow, cancel_after):
+def test_whatever_happens_a_run_that_breaks_nodes_leaves_nothing(deaths, fates, slow, cancel_after):
     sim = scenario()
     sim.fate = lambda stage, attempt: fates[(int(stage[1]) - 1) * 2 + attempt - 1]
     sim.agent_fate = lambda node: "Slow" if int(node[-1]) in slow else ""
 
     async def live() -> None:
-        deaths = list(die_at)
-        for _ in range(len(deaths) + 1):
-            sim.die_at = sim.effects + deaths.pop() if deaths else -1
-            await settle(sim, turns=cancel_after // (len(die_at) + 1) + 1)
+        for effects, away in deaths:
+            sim.die_at = sim.effects + effects
+            await settle(sim, turns=cancel_after // len(deaths) + 1)
+            for _ in range(away):
+                sim.tick()
         run = sim.runs[KEY.name]
-        sim.runs[KEY.name] = attrs.evolve(run, spec=run.spec.replace(cancel=True))
+        sim.runs[KEY.name] = attrs.evolve(run, spec=run.spec.replace(cancel=cancel_after < 60))
         await settle(sim)
 
     asyncio.run(live())
