@@ -89,8 +89,9 @@ def load_stage(
         "probe": True,
         "lead_seconds": seconds(load.lead),
     }
-    if latency_limit is not None:
-        parameters["probe_lateness_seconds"] = max(_LEAST_LATENESS, LATENESS_SHARE * latency_limit)
+    # Where no latency is judged, lateness only blurs the timeline: a tenth of a window may not be seen in it.
+    late = LATENESS_SHARE * latency_limit if latency_limit is not None else seconds(load.window) / 10
+    parameters["probe_lateness_seconds"] = max(_LEAST_LATENESS, late)
     length = sum(each.seconds for each in segments)
     attempts = target.pods.attempts
     return Stage(
