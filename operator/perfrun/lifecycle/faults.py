@@ -15,7 +15,7 @@ from perfrun.api.run import StageStatus
 from perfrun.api.target import TargetSpec
 from perfrun.lifecycle import acts, arming, externals
 from perfrun.lifecycle.choosing import choose, seed_of
-from perfrun.lifecycle.guards import GuardInput, possible, refusal, unhealthy
+from perfrun.lifecycle.guards import GuardInput, nobody_left, possible, refusal, unhealthy
 from perfrun.lifecycle.progress import Progress, Scene, final, lost
 from perfrun.lifecycle.trouble import Trouble
 from perfrun.lifecycle.undoing import by_agents, undo
@@ -130,7 +130,8 @@ def _unhealthy(stage: Stage, fault: FaultStatus, scene: Scene) -> Trouble | None
     """Look once more at the cluster just before the fault: it may have become unhealthy since the intent."""
     if not fault.starts_at - arming.ARMED <= scene.now < fault.starts_at:
         return None
-    found = unhealthy(_asked(stage, fault.starts_at, scene))
+    ask = _asked(stage, fault.starts_at, scene)
+    found = unhealthy(ask) or nobody_left(ask, [each.node for each in fault.nodes])
     return Trouble(found.reason, found.message) if found is not None else None
 
 

@@ -86,6 +86,17 @@ def unhealthy(ask: GuardInput) -> Refusal | None:
     return None
 
 
+def nobody_left(ask: GuardInput, failing: Iterable[str]) -> Refusal | None:
+    """Refuse where all endpoints are on the nodes that were chosen, which they may have come to be since."""
+    if set(ask.behind) - set(failing):
+        return None
+    return Refusal(
+        "NoEndpointsLeft",
+        f"all endpoints of Service {ask.service} are on nodes that are to fail ({_few(sorted(failing)) or 'none'}), a "
+        "share of 100 %; expected some on others; add nodes that serve, or spread the pods",
+    )
+
+
 def possible(ask: GuardInput) -> Candidates:
     """Return which nodes may fail, by all rules on nodes."""
     known = [name for name in ask.behind if name in ask.nodes]
@@ -178,13 +189,7 @@ def _too_many(ask: GuardInput) -> Refusal | None:
 
 
 def _no_endpoints_left(ask: GuardInput) -> Refusal | None:
-    if ask.count < len(ask.behind):
-        return None
-    return Refusal(
-        "NoEndpointsLeft",
-        f"all endpoints of Service {ask.service} are on the {_nodes(ask.count)} that are to fail "
-        f"({_few(ask.behind)}), a share of 100 %; expected some on others; add nodes that serve, or spread the pods",
-    )
+    return nobody_left(ask, ask.behind) if ask.count >= len(ask.behind) else None
 
 
 def _over_number(ask: GuardInput) -> Refusal | None:
