@@ -268,7 +268,7 @@ def test_a_namespaced_role_is_enough_and_is_all_that_is_given(chart_cluster):
             chart_cluster.kubectl("auth", "can-i", "get", resource, "--namespace", "outside", "--as", account)
     for wanted in (
         ("get", "secrets"),
-        ("get", "nodes"),
+        ("patch", "nodes"),
         ("get", "namespaces"),
         ("create", "pods", "--subresource=exec"),
     ):

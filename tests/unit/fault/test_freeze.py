@@ -128,6 +128,18 @@ def test_what_a_supervisor_starts_meanwhile_is_frozen_too(node, order):
     assert late.state() != "t"
 
 
+def test_what_does_not_run_again_is_left(node, order):
+    ticker = node.ticker("kubelet")
+    ordered = order("freeze", seconds=0.5)
+    agent = node.agent(ordered)
+    until(ordered.starts_at + SLACK)
+    # Somebody else stops it too, and that outlasts the fault.
+    os.kill(ticker.pid, signal.SIGSTOP)
+    report = agent.report()
+    assert (report.state, report.reason) == ("Left", "StillFrozen")
+    assert f"kubelet ({ticker.pid}) did not run" in report.message
+
+
 def test_what_dies_while_it_is_frozen_is_no_obstacle(node, order):
     tickers = [node.ticker("kubelet"), node.ticker("containerd")]
     ordered = order("freeze")

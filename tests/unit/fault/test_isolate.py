@@ -158,6 +158,18 @@ def test_a_late_order_is_refused(node, outside, order, lead):
     assert "perfrun" not in node.rules()
 
 
+def test_an_agent_that_misses_the_start_refuses(node, outside, order):
+    ordered = order("isolate", seconds=30)
+    agent = node.agent(ordered)
+    assert agent.armed()
+    agent.process.send_signal(signal.SIGSTOP)
+    time.sleep(max(0, ordered.starts_at - time.time()) + 0.5)
+    agent.process.send_signal(signal.SIGCONT)
+    report = agent.report()
+    assert (report.state, report.reason) == ("Refused", "Late")
+    assert "perfrun" not in node.rules()
+
+
 def test_a_second_agent_is_refused_while_one_is_at_work(node, outside, order):
     first = node.agent(order("isolate", seconds=2))
     assert first.armed()
