@@ -16,9 +16,7 @@ RUN CGO_ENABLED=0 go build -mod=readonly -trimpath -buildvcs=false -ldflags '-s 
 
 FROM python:3.11-slim
 # Fault agents cut a node off with it.
-RUN apt-get update \
- && apt-get install --yes --no-install-recommends nftables \
- && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install --yes --no-install-recommends nftables && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/perfrun /opt/perfrun
 COPY --from=loadgen /perfrun-loadgen /usr/local/bin/perfrun-loadgen
 ENV PATH=/opt/perfrun/bin:$PATH PYTHONUNBUFFERED=1
