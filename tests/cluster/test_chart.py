@@ -195,7 +195,7 @@ def test_installed_upgraded_and_uninstalled_without_a_trace(chart_cluster):
     assert run["status"]["phase"] == "Cancelled", run["status"]
     assert gone(chart_cluster, SYSTEM) == []
     assert gone(chart_cluster, "apps") == []
-    kinds = "clusterroles,clusterrolebindings,validatingwebhookconfigurations"
+    kinds = "clusterroles,clusterrolebindings,validatingwebhookconfigurations,namespaces"
     assert chart_cluster.get(kinds, "--selector", "app.kubernetes.io/name=perfrun") == []
     # The definitions stay, and with them what people wrote.
     assert chart_cluster.get("perffeature", "long", "--namespace", "apps")
