@@ -21,7 +21,7 @@ LEAD = dt.timedelta(seconds=0.5)
 """How long before the start a tool is asked: about what it takes to act."""
 
 PATIENCE = dt.timedelta(seconds=30)
-"""How much later than asked a tool may begin; some start pods first."""
+"""How much later than asked a tool may begin, where the fault lasts twice as long; some start pods first."""
 
 GAP = dt.timedelta(seconds=3)
 """Longest time between two looks from which the beginning is known well enough."""
@@ -40,7 +40,8 @@ def step(fault: FaultStatus, was: StageStatus, scene: Scene) -> Step:
         return Step(fault, was, wrong=Trouble("ExternalFailed", f"{fault.backend} failed: {tool.message}"))
     if tool is not None and tool.phase in ("Injected", "Recovered"):
         return _begun(fault, was, scene)
-    if (was.started_at is None and now > fault.starts_at + LATE) or now > fault.starts_at + PATIENCE:
+    patience = min(PATIENCE, (fault.ends_at - fault.starts_at) / 2)
+    if (was.started_at is None and now > fault.starts_at + LATE) or now > fault.starts_at + patience:
         told = f": {tool.message}" if tool is not None and tool.message else ""
         text = (
             f"{fault.backend} had not begun the fault {(now - fault.starts_at).total_seconds():.0f} s after "
