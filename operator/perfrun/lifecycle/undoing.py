@@ -197,7 +197,7 @@ def _by_agent(
     now, view = scene.now, scene.seen.nodes.get(node.node)
     agents = tuple(each for each in agents_of(fault, scene, node.node) if not each.undo)
     live = tuple(each for each in agents if not ended(each.pod))
-    if why := _nothing_happened(fault, agents, live, scene):
+    if why := _nothing_happened(fault, node.node, agents, live, scene):
         return _clean(node, NOTHING + why, now), (), ""
     if view is None and scene.seen.nodes and now >= fault.ends_at:
         # Whatever became of the machine, its kernel ended the fault by then.
@@ -224,7 +224,7 @@ def _before_proof(fault: FaultStatus, node: NodeFault, live: tuple[AgentView, ..
 
 
 def _nothing_happened(
-    fault: FaultStatus, agents: tuple[AgentView, ...], live: tuple[AgentView, ...], scene: Scene
+    fault: FaultStatus, node: str, agents: tuple[AgentView, ...], live: tuple[AgentView, ...], scene: Scene
 ) -> str:
     """Return how it is known that no agent did anything on a node, or an empty text."""
     refused = [each.report for each in agents if each.report is not None and each.report.state == "Refused"]
@@ -232,7 +232,9 @@ def _nothing_happened(
         return "; ".join(f"the agent refused ({each.reason}): {each.message}" for each in refused)
     since = scene.stage(fault.id).since
     settled = bool(agents) or since is None or scene.now >= since + IN_FLIGHT
-    if not live and settled and scene.now < fault.starts_at:
+    # Where the kubelet does not answer, an agent may be at work that is no longer seen.
+    answers = node in scene.seen.nodes and scene.seen.nodes[node].ready
+    if not live and settled and answers and scene.now < fault.starts_at:
         return "no agent was at work any more when the fault was to begin"
     return ""
 

@@ -85,6 +85,8 @@ class Lab:
     foreign: tuple[str, ...] = ()
     cut: set[str] = attrs.field(factory=set)
     ever_cut: set[str] = attrs.field(factory=set)
+    deadlines: dict[str, dt.datetime] = attrs.field(factory=dict)
+    residue: set[str] = attrs.field(factory=set)
     fates: dict[str, str] = attrs.field(factory=dict)
     undo_fates: list[str] = attrs.field(factory=list)
     done: list[object] = attrs.field(factory=list)
@@ -178,11 +180,27 @@ class Lab:
         self.now += seconds(length)
         for name, agent in list(self.agents.items()):
             self._age(name, agent)
+        # The kernel ends a fault whatever became of its agent.
+        self.cut -= {node for node, deadline in self.deadlines.items() if self.now >= deadline}
+
+    def vanish(self) -> None:
+        """Let all agents' pods be gone, as when somebody removes them by force; what they did stays."""
+        for agent in self.agents.values():
+            if agent.injected is not None and agent.view.report is None:
+                self.residue.add(agent.order.node)
+        self.agents.clear()
+
+    def remove(self, node: str) -> None:
+        """Let a machine be gone for good, and its object with it."""
+        self.nodes.pop(node, None)
+        self.cut.discard(node)
+        self.residue.discard(node)
+        self.agents = {name: each for name, each in self.agents.items() if each.order.node != node}
 
     def clean(self) -> bool:
         """Whether really nothing is left."""
         cordoned = [each for each in self.nodes.values() if each.cordoned_by]
-        return not (self.cut or cordoned or self.agents or self.externals)
+        return not (self.cut or self.residue or cordoned or self.agents or self.externals)
 
     def _do(self, actions: tuple[object, ...]) -> None:
         for action in actions:
@@ -201,12 +219,12 @@ class Lab:
             case StopAgent() if action.name in self.agents:
                 agent = self.agents[action.name]
                 agent.view = attrs.evolve(agent.view, pod=attrs.evolve(agent.view.pod, deleting=True))
-            case Cordon():
+            case Cordon() if action.node in self.nodes:
                 was = self.nodes[action.node]
                 if not was.cordoned:
                     self.nodes[action.node] = attrs.evolve(was, cordoned=True, cordoned_by=UID)
                 self.pods = {pod: node for pod, node in self.pods.items() if node != action.node}
-            case Uncordon() if self.nodes[action.node].cordoned_by == UID:
+            case Uncordon() if action.node in self.nodes and self.nodes[action.node].cordoned_by == UID:
                 self.nodes[action.node] = attrs.evolve(self.nodes[action.node], cordoned=False, cordoned_by="")
             case KillPods():
                 self.pods = {pod: node for pod, node in self.pods.items() if pod not in action.pods}
@@ -251,6 +269,7 @@ class Lab:
             agent.injected = self.now
             self.cut.add(order.node)
             self.ever_cut.add(order.node)
+            self.deadlines[order.node] = order.ends_at
         elif agent.injected is not None and (
             self.now >= order.ends_at or (fate == "Short" and self.now > agent.injected)
         ):
@@ -264,6 +283,7 @@ class Lab:
         state = self.undo_fates.pop(0) if self.undo_fates else "Clean"
         if state == "Clean":
             self.cut.discard(agent.order.node)
+            self.residue.discard(agent.order.node)
         self._report(agent, state, "" if state == "Clean" else "TableLeft")
 
     def _report(self, agent: Agent, state: str, reason: str) -> None:
