@@ -20,8 +20,8 @@ from perfrun.measuring.timeline import Timeline, last_served, named
 _SIMULTANEOUS: Final = 1.0
 """Seconds within which all nodes must have failed to have failed at once."""
 
-_ON_THE_WAY: Final = 1.0
-"""Seconds after which no answer can still arrive that was on its way when a node was cut off; clocks differ too."""
+_EDGE: Final = 1.0
+"""Seconds at both ends of a fault in which a node may answer: answers were on their way, and clocks differ."""
 
 
 @attrs.frozen
@@ -102,12 +102,12 @@ def _facts(fault: FaultStatus, injected: list[float]) -> dict[str, JSON]:
 def _still_answered(evidence: Evidence, fault: FaultStatus, found: Failing) -> NotMeasured | None:
     if fault.kind != "isolate":
         return None
-    during = found.run.between(found.begins + _ON_THE_WAY, found.ends)
+    during = found.run.between(found.begins + _EDGE, found.ends - _EDGE)
     for node in found.nodes:
         answers = sum(window.served.get(node, 0) for window in during.windows)
         if answers:
             message = (
-                f"node {node} gave {answers} good answers later than {_ON_THE_WAY:g} s after it is said to have been "
+                f"node {node} gave {answers} good answers later than {_EDGE:g} s after it is said to have been "
                 "cut off, so it was not"
             )
             return _nothing(evidence, "FaultNotProven", message, found.facts)
