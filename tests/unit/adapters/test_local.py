@@ -16,9 +16,10 @@ from perfrun.adapters.clock import SystemClock
 from perfrun.adapters.local import LocalCluster
 from perfrun.api.plan import Stage
 from perfrun.api.run import RunSpec, RunStatus
+from perfrun.api.service import Workload
 from perfrun.api.target import TargetSpec, TargetStatus
-from perfrun.lifecycle.values import Key, Meta, Run, StartPod, Target
-from perfrun.ports import Conflict, result_path
+from perfrun.lifecycle.values import Cordon, Key, Meta, Missing, Run, StartPod, Target
+from perfrun.ports import Conflict, Unavailable, result_path
 
 RUN = Run(Meta("r", "local", "uid"), RunSpec(feature="x", target_ref="t"), RunStatus())
 RESULT = 'print(\'perfrun-result: {"some": "json"}\')'
@@ -155,3 +156,14 @@ async def test_views_carry_times_in_order(tmp_path):
     await local.start_pod(RUN, start())
     view = await ended(local)
     assert view.created <= view.started <= view.finished <= dt.datetime.now(dt.UTC)
+
+
+async def test_what_needs_a_cluster_is_denied_in_a_sentence_and_nothing_is_pretended(tmp_path):
+    local = cluster(tmp_path, "")
+    assert "load and faults need a cluster" in await local.denied(RUN)
+    for found in (await local.serving("ns", "web"), await local.workload("ns", Workload(name="web"))):
+        assert isinstance(found, Missing)
+        assert "apply it as a PerfRun" in found.message
+    assert (await local.served_ids(RUN, start().stage, SystemClock().now())).gaps
+    with pytest.raises(Unavailable, match="Cordon needs a cluster"):
+        await local.change(RUN, Cordon("n"))
