@@ -59,7 +59,12 @@ def _reached(planned: PlannedScenario, evidence: Mapping[str, Evidence]) -> bool
     """Whether anything ran for this scenario; a stage that was lost did not get as far as its steps."""
     ended = [evidence.get(step.claim.stage) for step in planned.steps if step.claim is not None]
     return any(
-        each is not None and (each.result is not None or each.answer is not None or bool(each.shards)) for each in ended
+        each.result is not None
+        or (each.answer is not None and not each.shards)
+        # Generators that could not offer the load have made none.
+        or any(shard.outcome == "Completed" for shard in each.shards)
+        for each in ended
+        if each is not None
     )
 
 

@@ -306,7 +306,7 @@ def test_trouble_that_comes_back_after_a_recovery_is_told():
 
 def test_a_node_may_answer_just_after_it_was_cut_off_and_just_before_it_is_back():
     def shape(now):
-        early = INJECTED < now < INJECTED + 0.9 or ENDS - 0.4 < now
+        early = INJECTED < now < INJECTED + 0.9 or now > ENDS - 0.4
         return {"weights": (1, 1, 1, 1, 1)} if early else failover()(now)
 
     assert told(DROPPED, evidence(shape)) == ("Pass", "LimitMet")

@@ -114,6 +114,13 @@ def test_a_lost_stage_establishes_nothing() -> None:
     assert [step.verdict for step in status.steps] == [Verdict.SKIPPED, Verdict.SKIPPED, Verdict.INCONCLUSIVE]
 
 
+def test_a_load_is_established_by_generators_that_offered_it() -> None:
+    saturated = result(outcome="Unmeasurable", reason="GeneratorSaturated", message="at 9/s")
+    for shards, verdict in (((result(),), Verdict.PASS), ((saturated,), Verdict.SKIPPED), ((), Verdict.SKIPPED)):
+        status = judged(planned(LATENCY), Evidence(shards=shards))
+        assert [step.verdict for step in status.steps[:2]] == [verdict] * 2
+
+
 def test_a_scenario_whose_capability_is_missing_is_not_implemented() -> None:
     bare = planned(not_implemented="faults")
     scenario = bare.replace(steps=(*bare.steps, PlannedStep(keyword="Then", text="no requests dropped", line=4)))
