@@ -3,14 +3,17 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -150,7 +153,7 @@ func TestRetriesLeaveConnectionsThatWentSilent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := &switchboard{}
 			url := s.serve(t, engine.secure, func(count int, carrier *mute) {
-				if count != 100 {
+				if count != 30 {
 					return
 				}
 				s.mutex.Lock()
@@ -159,9 +162,9 @@ func TestRetriesLeaveConnectionsThatWentSilent(t *testing.T) {
 					each.silent.Store(index%2 == 0 || each == carrier)
 				}
 			})
-			books, _ := offered(t, `"url": "`+url+`", "http": "`+engine.version+`", "connections": 8, "deadline_seconds": 5,
-				"attempt_seconds": 0.25, "retries": 4, "retry_budget": 1, "segments": [{"seconds": 1, "rate": 400}]`)
-			if books.counts[ok] != 400 || books.first[ok]+books.first[timedOut]+books.first[failed] != 400 {
+			books, _ := offered(t, `"url": "`+url+`", "http": "`+engine.version+`", "connections": 8, "deadline_seconds": 60,
+				"attempt_seconds": 1, "retries": 20, "retry_budget": 1, "segments": [{"seconds": 1.5, "rate": 60}]`)
+			if books.counts[ok] != 90 || books.first[ok]+books.first[timedOut]+books.first[failed] != 90 {
 				t.Fatalf("%v, first attempts %v: %v", books.counts, books.first, books.errors)
 			}
 			if books.first[timedOut] == 0 || books.retries < books.first[timedOut] {
@@ -175,6 +178,51 @@ func TestRetriesLeaveConnectionsThatWentSilent(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// deaf listens, and its queue is full: whoever connects hears nothing, as from a node that is cut off.
+func deaf(t *testing.T) address {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	bound, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := net.JoinHostPort("127.0.0.1", strconv.Itoa(bound.(*syscall.SockaddrInet4).Port))
+	for {
+		conn, err := net.DialTimeout("tcp", place, 300*time.Millisecond)
+		if err != nil {
+			return address{syscall.AF_INET, bound, place}
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+}
+
+func TestRetriesLeaveServersThatCannotBeConnectedTo(t *testing.T) {
+	s := &switchboard{}
+	url := s.serve(t, false, nil)
+	config, err := readConfig(strings.NewReader(`{"url": "` + url + `", "arrivals": "constant", "connection": "new", "deadline_seconds": 60,
+		"attempt_seconds": 0.2, "retries": 20, "retry_budget": 1, "segments": [{"seconds": 0.5, "rate": 100}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := newSession(config, nil, new(atomic.Bool))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As behind a Service that does not know yet: a third of the new connections goes to a server that is gone.
+	to := session.runners[0].(*loop).target
+	to.addresses = append(to.addresses, to.addresses[0], deaf(t))
+	books := session.run(time.Now().Add(10 * time.Millisecond))
+	if books.counts[ok] != 50 || books.first[ok] == 0 || books.first[timedOut] == 0 || books.retries < books.first[timedOut] {
+		t.Fatalf("%v, first attempts %v, %d retries: %v", books.counts, books.first, books.retries, books.errors)
 	}
 }
 

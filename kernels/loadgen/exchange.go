@@ -43,6 +43,9 @@ type exchanger struct {
 // idleSeconds is how long a connection may idle: those of a client that was given up are gone soon after.
 const idleSeconds = 30
 
+// connectSeconds is how long a connection may go on being made when nobody waits for it any more.
+const connectSeconds = 5
+
 func newExchanger(c *Config, addresses []address, stream *Stream, recorder *Recorder, index int, stop *atomic.Bool) *exchanger {
 	e := &exchanger{
 		address: addresses, random: lives(c, index),
@@ -67,11 +70,13 @@ func (e *exchanger) transport() *http.Transport {
 	}
 	// All clients together keep to max_connections.
 	most := max(1, e.config.Most/max(e.config.Connections, e.config.Loops))
-	dialer := &net.Dialer{}
+	// The client goes on to connect when the attempt that asked for it is over, for the next one; but not for ever.
+	longest := time.Duration(e.config.attempt()) + connectSeconds*time.Second
+	dialer := &net.Dialer{Timeout: longest}
 	return &http.Transport{
 		Protocols: protocols, DisableCompression: true, MaxIdleConns: most, MaxIdleConnsPerHost: most,
 		MaxConnsPerHost: most, IdleConnTimeout: idleSeconds * time.Second, DisableKeepAlives: e.config.Connection == "new",
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: e.config.Insecure},
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: e.config.Insecure}, TLSHandshakeTimeout: longest,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			turn := e.opened.Add(1) - 1
 			return dialer.DialContext(ctx, network, e.address[turn%uint64(len(e.address))].name)

@@ -59,7 +59,7 @@ func TestBothEnginesKeepTheSameBooks(t *testing.T) {
 			defer server.Close()
 			config, err := readConfig(strings.NewReader(`{"url": "` + server.URL + `/x?y=1", "http": "` + c.version + `",
 				"method": "POST", "body_bytes": 100000, "segments": [{"seconds": 0.5, "rate": 200}], "arrivals": "constant",
-				"retries": 1, "retry_budget": 1, "connections": 4, "insecure": true, "loops": 2}`))
+				"retries": 1, "retry_budget": 1, "connections": 4, "insecure": true, "loops": 2, "deadline_seconds": 60}`))
 			if err != nil {
 				t.Fatal(err)
 			}
