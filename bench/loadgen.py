@@ -78,9 +78,10 @@ def run(*, realtime: bool = False) -> list[Row]:
     rows += [(f"{tools.LABELS[name]} is missing: {why}", *(float("nan"),) * 3, 0.0) for name, why in missing.items()]
     honest = {name: each for name, each in found.items() if name != "perfrun" and each.shows()}
     if honest and found["perfrun"].shows():
-        turns = zip(*(each.rates for each in honest.values()), strict=True)
+        # A closed loop counts with all its answers: how late they were, it cannot say.
+        turns = zip(*(each.answers or each.rates for each in honest.values()), strict=True)
         shares = [100 * max(others) / max(ours, 1) for others, ours in zip(turns, found["perfrun"].rates, strict=True)]
-        rows.append(_row("best rate of the others that show the freeze / perfrun's, %", shares, 100.0))
+        rows.append(_row("best of the others that show the freeze / perfrun's rate, %", shares, 100.0))
     return rows
 
 
