@@ -21,6 +21,9 @@ from perfrun.judging.wording import counted
 UNREACHED = "the run ended before this step was reached"
 """Why a step without evidence was skipped, unless the caller knows better."""
 
+NOTHING_RAN = "what it prepares did not come about"
+"""Why a step that sets the scene was skipped, where the stage after it was lost."""
+
 
 def judge_scenario(
     planned: PlannedScenario,
@@ -38,10 +41,11 @@ def judge_scenario(
         steps = tuple(_not_implemented(step, planned.not_implemented) for step in planned.steps)
     else:
         reached = _reached(planned, evidence_by_stage)
+        tried = any(step.claim.stage in evidence_by_stage for step in planned.steps if step.claim is not None)
         steps = tuple(
             _claimed(step, step.claim, evidence_by_stage, policy, confidence, unreached)
             if step.claim is not None
-            else _setting(step, reached=reached, unreached=unreached)
+            else _setting(step, reached=reached, unreached=NOTHING_RAN if tried else unreached)
             for step in planned.steps
         )
     conclusion = _conclude(planned, steps)

@@ -112,6 +112,7 @@ def test_evidence_without_a_value_gets_its_reason(evidence: Evidence, verdict: V
 def test_a_lost_stage_establishes_nothing() -> None:
     status = judged(planned(LATENCY), Evidence(lost_reason="Evicted", lost_message="the node drained"))
     assert [step.verdict for step in status.steps] == [Verdict.SKIPPED, Verdict.SKIPPED, Verdict.INCONCLUSIVE]
+    assert status.steps[0].message == "not established: what it prepares did not come about"
 
 
 def test_a_load_is_established_by_generators_that_offered_it() -> None:
