@@ -235,7 +235,10 @@ class Lab:
 
     def _age(self, name: str, agent: Agent) -> None:
         order, view = agent.order, agent.view
-        reachable = order.node not in self.cut and order.node in self.nodes
+        if order.node not in self.nodes:
+            del self.agents[name]
+            return
+        reachable = order.node not in self.cut
         fate = self.fates.get(order.node, "")
         if (
             view.report is not None

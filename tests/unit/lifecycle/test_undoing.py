@@ -6,13 +6,14 @@ import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lab import NOON, Lab, seconds
+from lab import NOON, Agent, Lab, seconds
 
 from perfrun.api.chaos import Chaos
 from perfrun.lifecycle.faults import advance_fault
 from perfrun.lifecycle.undoing import NOTHING, undo
 from perfrun.lifecycle.values import StartAgent, StopAgent, Uncordon
 from perfrun.manifests.external import ExternalState
+from perfrun_kernels.contract import FaultReport
 
 STARTS = NOON + seconds(18)
 ENDS = STARTS + seconds(20)
@@ -80,6 +81,32 @@ def test_a_fault_that_is_ended_early_says_so():
     fault = restored(lab)
     assert (fault.state, fault.reason) == ("Undone", "EndedEarly")
     assert "12:00:21 UTC" in fault.message
+
+
+def test_nobody_cleans_up_behind_an_agent_that_is_still_at_work():
+    lab = at(ENDS - seconds(0.5))
+    lab.now = ENDS + seconds(5)
+    assert not any(isinstance(each, StartAgent) for each in lab.restore().actions)
+    lab.now = ENDS + seconds(16)
+    actions = lab.restore().actions
+    assert [type(each) for each in actions] == [StartAgent]
+    assert actions[0].kind == "undo"
+
+
+def test_an_agent_that_refused_says_nothing_of_another_on_its_node():
+    lab = at(STARTS - seconds(4))
+    (name, agent), *_ = lab.agents.items()
+    refused = FaultReport("f", agent.order.node, "isolate", "Refused", reason="Late", message="it was late")
+    pod = attrs.evolve(agent.view.pod, phase="Succeeded")
+    agent.view = attrs.evolve(agent.view, pod=pod, report=refused)
+    lab.now = ENDS
+    assert lab.restore().faults[0].nodes[0].proof.startswith(NOTHING)
+    lab.status = lab.status.replace(faults=(lab.fault.replace(
+        state="Intended", nodes=tuple(each.replace(clean_at=None, proof="") for each in lab.fault.nodes)
+    ),))  # fmt: skip
+    silent = attrs.evolve(agent.view, pod=attrs.evolve(pod, name=f"{name}-2"), report=None)
+    lab.agents[f"{name}-2"] = Agent(agent.order, silent)
+    assert lab.restore().faults[0].nodes[0].clean_at is None
 
 
 def test_what_an_agent_could_not_clean_is_left_to_the_next_one():
