@@ -13,12 +13,10 @@ from typing import Any, Final
 import attrs
 
 from perfrun.api.base import JSON
+from perfrun.capabilities.traffic import NAMESPACE
 from perfrun.manifests import labels
 from perfrun.manifests.names import label_value
 from perfrun.manifests.pods import Attempt, PodSettings, benchmark_pod
-
-NAMESPACE: Final = "$namespace"
-"""Stands in a planned URL for the namespace of the run, which plans do not know."""
 
 LEAD: Final = "lead_seconds"
 """Parameter of a load stage that is for the operator: how long its pods get from creation to the first request."""
