@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import datetime as dt
 
+import attrs
+
 from perfrun.api.faults import FINALIZER, FaultStatus, NodeFault
 from perfrun.api.plan import Stage
 from perfrun.api.run import StageStatus
 from perfrun.api.target import TargetSpec
 from perfrun.lifecycle import acts, arming, externals
 from perfrun.lifecycle.choosing import choose, seed_of
-from perfrun.lifecycle.guards import GuardInput, nobody_left, possible, refusal, unhealthy
+from perfrun.lifecycle.guards import GuardInput, Refusal, another_fault, nobody_left, possible, refusal, unhealthy
 from perfrun.lifecycle.progress import Progress, Scene, final, lost
 from perfrun.lifecycle.trouble import Trouble
 from perfrun.lifecycle.undoing import by_agents, undo
@@ -24,7 +26,7 @@ from perfrun.lifecycle.values import Hold
 _CONSEQUENCES = frozenset({"", "CalledOff", "EndedEarly", "FaultNotProven"})
 """Reasons for which no load is given up: it was before, or what it measured has to be judged by the evidence."""
 
-_AGAIN = frozenset({"AgentLate", "FaultLate", "ClusterUnhealthy"})
+_AGAIN = frozenset({"AgentLate", "AnotherFault", "FaultLate", "ClusterUnhealthy"})
 
 _PATIENCE = {
     "ClusterUnhealthy": dt.timedelta(seconds=60),
@@ -131,8 +133,14 @@ def _unhealthy(stage: Stage, fault: FaultStatus, scene: Scene) -> Trouble | None
     if not fault.starts_at - arming.ARMED <= scene.now < fault.starts_at:
         return None
     ask = _asked(stage, fault.starts_at, scene)
-    found = unhealthy(ask) or nobody_left(ask, [each.node for each in fault.nodes])
+    found = _outrun(ask, scene) or unhealthy(ask) or nobody_left(ask, [each.node for each in fault.nodes])
     return Trouble(found.reason, found.message) if found is not None else None
+
+
+def _outrun(ask: GuardInput, scene: Scene) -> Refusal | None:
+    """Give way to a run that intended a fault in the same moment: of two, only that of the earlier name goes on."""
+    mine = f"{scene.run.meta.namespace}/{scene.run.meta.name}"
+    return another_fault(attrs.evolve(ask, foreign_faults=tuple(each for each in ask.foreign_faults if each < mine)))
 
 
 def _taken_back(was: StageStatus, fault: FaultStatus, load: StageStatus, scene: Scene, *, early: bool) -> Progress:

@@ -97,6 +97,17 @@ def nobody_left(ask: GuardInput, failing: Iterable[str]) -> Refusal | None:
     )
 
 
+def another_fault(ask: GuardInput) -> Refusal | None:
+    """Refuse while another run's fault is not proven undone: only one at a time breaks anything in a cluster."""
+    if not ask.foreign_faults:
+        return None
+    return Refusal(
+        "AnotherFault",
+        f"run {_few(ask.foreign_faults)} has a fault that is not proven undone; expected no other in the whole "
+        "cluster; wait for it, or see what it waits for with perfrun chaos list",
+    )
+
+
 def possible(ask: GuardInput) -> Candidates:
     """Return which nodes may fail, by all rules on nodes."""
     known = [name for name in ask.behind if name in ask.nodes]
@@ -253,16 +264,6 @@ def _schedule(window: Window) -> Schedule:
     return Schedule(cron=window.cron, time_zone=window.time_zone)
 
 
-def _another_fault(ask: GuardInput) -> Refusal | None:
-    if not ask.foreign_faults:
-        return None
-    return Refusal(
-        "AnotherFault",
-        f"run {_few(ask.foreign_faults)} has a fault that is not proven undone; expected no other in the whole "
-        "cluster; wait for it, or see what it waits for with perfrun chaos list",
-    )
-
-
 def _no_candidates(ask: GuardInput) -> Refusal | None:
     found = possible(ask)
     if len(found.names) >= ask.count:
@@ -299,5 +300,5 @@ _ROUNDING = 1e-9
 
 RULES: tuple[Guard, ...] = (
     _not_allowed, _denied, _unsupported, _unknown_node, _over_number, _too_long, _outside_window, _no_endpoints,
-    unhealthy, _not_enough_nodes, _too_many, _no_endpoints_left, _over_share, _another_fault, _no_candidates,
+    unhealthy, _not_enough_nodes, _too_many, _no_endpoints_left, _over_share, another_fault, _no_candidates,
 )  # fmt: skip

@@ -73,7 +73,8 @@ def needs(run: Run) -> Needs:
         jobs=current.kind == "load",
         agents=failing or (begins and with_fault),
         external=_external(frozen) and (failing or (begins and with_fault)),
-        dangers=begins and with_fault,
+        # Until it begins, another run may turn out to have intended its fault in the same moment.
+        dangers=with_fault and (begins or any(each.state == "Intended" for each in status.faults)),
         shards=(current,) if current.kind == "load" and states[current.id].attempt else (),
     )
 

@@ -204,6 +204,16 @@ def test_a_cluster_that_becomes_unhealthy_before_the_start_is_spared():
     assert (lab.ever_cut, lab.fault.state) == (set(), "Refused")
 
 
+@pytest.mark.parametrize(("other", "reason"), [("a/run", "AnotherFault"), ("shop/zebra", ""), ("team/a", "")])
+def test_of_two_faults_that_were_intended_at_once_one_goes_on(other, reason):
+    lab = loaded()
+    lab.look()
+    lab.foreign = (other,)
+    lab.until(lambda: lab.now >= STARTS + seconds(1), looks(lab))
+    assert lab.fault.reason == reason
+    assert bool(lab.ever_cut) == (reason == "")
+
+
 def test_endpoints_that_gathered_on_the_failing_node_before_the_start_are_spared():
     lab = loaded()
     lab.until(lambda: lab.now >= STARTS - seconds(5))
