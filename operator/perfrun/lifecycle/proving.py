@@ -15,7 +15,7 @@ from perfrun.lifecycle.progress import Scene
 from perfrun.lifecycle.values import Action, AgentView, StartAgent, StopAgent
 from perfrun.manifests.names import agent_name
 
-STUCK = dt.timedelta(seconds=60)
+STUCK = dt.timedelta(seconds=120)
 """Age at which an undoing agent that has not ended makes way for another."""
 
 _LASTS = dt.timedelta(seconds=60)

@@ -26,8 +26,11 @@ LATE = dt.timedelta(seconds=1)
 IN_FLIGHT = dt.timedelta(seconds=3)
 """How long after an intent an agent may still appear that a dying operator asked for."""
 
-OVERDUE = dt.timedelta(seconds=15)
-"""How long after the end an agent that is still there is waited for; it cannot begin anything any more."""
+OVERDUE = dt.timedelta(seconds=60)
+"""How long after the end an agent that is still seen at work is waited for, whose report goes with its pod.
+
+A kubelet that was cut off finds its way back to the API server only when its old connections have timed out.
+"""
 
 ENDPOINTS_PATIENCE = dt.timedelta(seconds=60)
 """How long after pods were killed as many endpoints as before are waited for."""
@@ -202,7 +205,8 @@ def _by_agent(
     if view is None and scene.seen.nodes and now >= fault.ends_at:
         # Whatever became of the machine, its kernel ended the fault by then.
         return _clean(node, "the node is no longer part of the cluster, and the fault's time is over", now), (), ""
-    stopping = early or now >= fault.ends_at + OVERDUE
+    answers = view is not None and view.ready
+    stopping = early or (answers and now >= fault.ends_at + OVERDUE)
     stops = tuple(StopAgent(each.pod.name) for each in live if stopping and not each.pod.deleting)
     if waits_for := _before_proof(fault, node, live, scene):
         return node, stops, waits_for

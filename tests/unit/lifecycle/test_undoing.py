@@ -87,10 +87,28 @@ def test_nobody_cleans_up_behind_an_agent_that_is_still_at_work():
     lab = at(ENDS - seconds(0.5))
     lab.now = ENDS + seconds(5)
     assert not any(isinstance(each, StartAgent) for each in lab.restore().actions)
-    lab.now = ENDS + seconds(16)
+    lab.now = ENDS + seconds(61)
     actions = lab.restore().actions
     assert [type(each) for each in actions] == [StartAgent]
     assert actions[0].kind == "undo"
+
+
+def test_the_report_of_an_agent_is_waited_for_while_its_node_is_away():
+    lab = at(STARTS + seconds(3))
+    (name,) = lab.failing
+    lab.ready(name, ready=False)
+    lab.until(lambda: lab.now >= ENDS)
+    (agent,) = lab.agents.values()
+    lab.agents[agent.order.name] = silent = attrs.evolve(
+        agent, view=attrs.evolve(agent.view, pod=attrs.evolve(agent.view.pod, phase="Running"), report=None)
+    )
+    lab.now = ENDS + seconds(100)
+    lab.look()
+    assert silent.view.pod.deleting is False
+    lab.agents[agent.order.name] = agent
+    lab.ready(name, ready=True)
+    lab.until(lambda: lab.stage.state == "Done")
+    assert (lab.fault.reason, lab.fault.nodes[0].injected_at) == ("", STARTS)
 
 
 def test_an_agent_that_refused_says_nothing_of_another_on_its_node():
@@ -129,7 +147,7 @@ def test_an_undoing_agent_that_is_stuck_makes_way_for_another():
     lab = at(ENDS)
     lab.until(lambda: any(each.view.undo for each in lab.agents.values()), lab.restore)
     (stuck,) = [name for name, each in lab.agents.items() if each.view.undo]
-    for _ in range(70):
+    for _ in range(130):
         lab.now += seconds(1)
         lab.restore()
     assert StopAgent(stuck) in lab.done
