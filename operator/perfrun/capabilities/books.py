@@ -122,12 +122,13 @@ def read(evidence: Evidence) -> Books | NotMeasured:
 
 
 def saturated(
-    evidence: Evidence, books: Books, segments: Sequence[int], limit: float | None
+    evidence: Evidence, books: Books, segments: Sequence[int], limit: float | None, window: float | None = None
 ) -> NotMeasured | None:  # fmt: skip
     """Return why the load was not the one asked for, as far as that is the generators' own doing.
 
     Requests that waited because all connections were held by the server are the server's doing, and count as sent.
-    ``segments`` are those that are judged, ``limit`` is the limit on latency that is, in seconds.
+    ``segments`` are those that are judged, ``limit`` is the limit on latency that is, and ``window`` the resolution of
+    the timeline where that is, in seconds.
     """
     scheduled = books.ledger.scheduled
     achieved = books.scalar("achieved_rate")
@@ -138,7 +139,7 @@ def saturated(
         lateness = late.quantile(0.99) if late.total else 0.0
     except HistogramError as error:
         return _nothing(evidence, "MalformedResult", str(error), broken=True)
-    verdict = generator_verdict(books.scalar("offered_rate"), achieved, lateness, limit)
+    verdict = generator_verdict(books.scalar("offered_rate"), achieved, lateness, limit, window)
     if not verdict.saturated:
         return None
     hint = "; use more shards or loops (spec.load of the PerfTarget), or nodes with more CPU for the generators"

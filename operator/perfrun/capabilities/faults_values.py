@@ -65,7 +65,7 @@ def measure(claim: Claim, evidence: Evidence, confidence: float) -> Measured | N
     books = read(evidence)
     if isinstance(books, NotMeasured):
         return books
-    late = saturated(evidence, books, _ALL_SEGMENTS, None)
+    late = saturated(evidence, books, _ALL_SEGMENTS, None, books.timeline.seconds)
     if late is not None:
         return late
     fault = failing(evidence, books)

@@ -28,7 +28,9 @@ NAMESPACE: Final = "$namespace"
 LATENESS_SHARE: Final = 0.05
 """How late a generator may be, as a share of the limit on latency that is judged."""
 
-_LEAST_LATENESS: Final = 0.001
+_BACKLOG: Final = 0.05
+"""Seconds of lateness that tell a backlog, which grows with time, from a hiccup of the machine that makes the load."""
+
 _IDS_TIMEOUT: Final = 60.0
 _NEVER: Final = 1e9
 _ROOM_DEVIATIONS: Final = 4.0
@@ -89,9 +91,9 @@ def load_stage(
         "probe": True,
         "lead_seconds": seconds(load.lead),
     }
-    # Where no latency is judged, lateness only blurs the timeline: a tenth of a window may not be seen in it.
-    late = LATENESS_SHARE * latency_limit if latency_limit is not None else seconds(load.window) / 10
-    parameters["probe_lateness_seconds"] = max(_LEAST_LATENESS, late)
+    # What is proven beforehand is the rate. How late requests may be is judged on the load itself, whose p99 says more
+    # than that of half a second.
+    parameters["probe_lateness_seconds"] = max(_BACKLOG, LATENESS_SHARE * (latency_limit or 0.0))
     length = sum(each.seconds for each in segments)
     attempts = target.pods.attempts
     return Stage(

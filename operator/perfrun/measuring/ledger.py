@@ -155,12 +155,15 @@ class Verdict:
     message: str = ""
 
 
-def generator_verdict(offered: float, achieved: float, lateness_p99: float, limit: float | None) -> Verdict:
+def generator_verdict(
+    offered: float, achieved: float, lateness_p99: float, limit: float | None, window: float | None = None
+) -> Verdict:
     """Judge the generator itself, so that its own slowness is never taken for the server's.
 
     ``offered`` and ``achieved`` are in requests per second, of all shards together. ``lateness_p99`` and ``limit``
     (the latency limit that is judged, or None) are in seconds. Below 99 % of the rate, or later than 5 % of the
-    limit, the load was not the one that was asked for.
+    limit, the load was not the one that was asked for. ``window`` is the resolution in seconds of a timeline that is
+    judged: what is later than that shows in it.
     """
     reached = achieved / offered if offered > 0 else 1.0
     problems = []
@@ -169,6 +172,10 @@ def generator_verdict(offered: float, achieved: float, lateness_p99: float, limi
     if limit is not None and lateness_p99 > _LATENESS_SHARE * limit:
         problems.append(
             f"its lateness p99 was {lateness_p99 * 1e3:.3g} ms, more than 5 % of the limit of {limit * 1e3:.3g} ms"
+        )
+    if window is not None and lateness_p99 > window:
+        problems.append(
+            f"its lateness p99 was {lateness_p99 * 1e3:.3g} ms, more than the {window * 1e3:.3g} ms that are resolved"
         )
     message = f"generator saturated at {achieved:.0f}/s: {' and '.join(problems)}" if problems else ""
     return Verdict(bool(problems), achieved, reached, lateness_p99, message)

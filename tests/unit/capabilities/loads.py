@@ -37,6 +37,7 @@ class Happening:
     shards: int = 1
     seed: int = 3
     lateness: float = 0.0001
+    stall: float = 0.0
     together: int = 1
 
     def result(self, shape=lambda _second: {}, shard=0, **changes):
@@ -86,7 +87,8 @@ class Happening:
             counts = dict(zip(found.tolist(), often.tolist(), strict=True))
             histograms[f"latency.{segment}"] = histogram(counts)
             histograms[f"first_latency.{segment}"] = histogram(counts)
-            histograms[f"lateness.{segment}"] = histogram({max(1, int(self.lateness * 1e6)): 1000})
+            late = {max(1, int(self.lateness * 1e6)): 1000} | ({int(self.stall * 1e6): 1} if self.stall else {})
+            histograms[f"lateness.{segment}"] = histogram(late)
         base = Result(
             run="r", stage="s1-load", attempt=1, outcome="Completed", started=START, finished=START + length + 1,
             scalars={name: Scalar("requests", float(value)) for name, value in scalars.items()},

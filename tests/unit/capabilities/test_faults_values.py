@@ -143,7 +143,7 @@ def test_the_floor_tells_when_and_how_low():
 
 def test_what_a_generator_sent_late_is_no_dip_of_the_servers():
     shape = failover(5.0, error=50)
-    stalled = evidence(shape, attrs.evolve(LOAD, lateness=0.5))
+    stalled = evidence(shape, attrs.evolve(LOAD, stall=0.5))
     assert told(FLOOR, stalled)[0] == "Inconclusive"
     assert judged(FLOOR, stalled)[0].facts["generator_most_late_seconds"] == pytest.approx(0.5, rel=0.01)
 
@@ -259,6 +259,8 @@ def test_what_is_no_whole_load_measures_nothing(said):
     short = LOAD.result(lambda now: {"never_sent": 10})
     own = changed(short, facts={"error.never sent: all connections were busy": 0})
     assert told(said, evidence(shards=(own,), ids=None)) == ("Inconclusive", "GeneratorSaturated")
+    late = evidence(load=attrs.evolve(LOAD, lateness=0.2))
+    assert told(said, late) == ("Inconclusive", "GeneratorSaturated")
     open_books = changed(LOAD.result(), scalars={"ledger.ok": 1})
     assert told(said, evidence(shards=(open_books,), ids=None)) == ("Error", "LedgerOpen")
 

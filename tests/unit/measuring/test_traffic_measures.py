@@ -149,6 +149,9 @@ def test_a_generator_that_keeps_up_is_not_saturated():
     assert late.message == (
         "generator saturated at 1000/s: its lateness p99 was 6 ms, more than 5 % of the limit of 100 ms"
     )
+    assert not ledger.generator_verdict(1000, 1000, 0.1, None, window=0.1).saturated
+    blurred = ledger.generator_verdict(1000, 1000, 0.184, None, window=0.1)
+    assert blurred.message.endswith("its lateness p99 was 184 ms, more than the 100 ms that are resolved")
     assert ledger.generator_verdict(1000, 980, 0.0, None).message.startswith("generator saturated at 980/s")
 
 
