@@ -289,6 +289,9 @@ func (l *loop) open() (*conn, string) {
 		return nil, "socket: " + err.Error()
 	}
 	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
+	// The side that closes first keeps its port for a minute, and the search for a free one takes ever longer: closed
+	// by a reset, when its last answer was read, a connection leaves nothing behind.
+	_ = syscall.SetsockoptLinger(fd, syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
 	c := &conn{fd: fd, address: a, left: l.config.PerConn, parser: parser{servers: lower(l.config.ServedBy), noBody: l.target.head}}
 	err = syscall.Connect(fd, a.socket)
 	if err != nil && err != syscall.EINPROGRESS {
