@@ -64,12 +64,18 @@ def prove(config: Mapping[str, Any], progress: Progress, clock: Callable[[], flo
     progress(f"this generator can offer {found:.0f}/s of the {rate:.0f}/s that are needed")
     if found < _ENOUGH * rate and report["limited_by"] == "generator":
         msg = (
-            f"generator saturated at {found:.0f}/s, and the schedule needs {rate:.0f}/s from each of "
+            f"generator saturated {_where(report)}, and the schedule needs {rate:.0f}/s from each of "
             f"{config['shards']} shards: use more shards or more loops"
         )
         facts: dict[str, Fact] = {"offerable_rate": found, "needed_rate": float(rate)}
         raise UnmeasurableError("GeneratorSaturated", msg, facts)
     return Proof(Scalar("1/s", found), _how(report, steps, away))
+
+
+def _where(report: Mapping[str, Any]) -> str:
+    if report["rate"] > 0:
+        return f"at {report['rate']:.0f}/s"
+    return f"below {min(each['rate'] for each in report['steps']):.0f}/s"
 
 
 def steps_within(seconds: float | None) -> int:
