@@ -30,7 +30,8 @@ PER_DOUBLING: Final = 8
 COARSE_SCALE: Final = 1e-6
 
 _SERVED: Final = "served:"
-_BUSY: Final = "error.never sent: all connections were busy"
+_ERROR: Final = "error."
+_BUSY: Final = f"{_ERROR}never sent: all connections were busy"
 
 
 @attrs.frozen
@@ -93,8 +94,13 @@ class Books:
     def facts(self) -> dict[str, JSON]:
         """Return what people look at first: how much was sent from where, and how it ended."""
         counts = {name: getattr(self.ledger, name) for name in ("scheduled", *OUTCOMES)}
+        errors: Counter[str] = Counter()
+        for shard in self.shards:
+            kinds = (name for name in shard.facts if name.startswith(_ERROR))
+            errors.update({name.removeprefix(_ERROR): _fact(shard, name) for name in kinds})
         return {
             **counts,
+            "errors": {kind: count for kind, count in sorted(errors.items()) if count},
             "shards": len(self.shards),
             "offered_per_second": round(self.scalar("offered_rate"), 1),
             "achieved_per_second": round(self.scalar("achieved_rate"), 1),

@@ -171,14 +171,19 @@ def generator_verdict(
         problems.append(f"{reached:.1%} of {offered:.0f}/s went out, less than 99 %")
     if limit is not None and lateness_p99 > _LATENESS_SHARE * limit:
         problems.append(
-            f"its lateness p99 was {lateness_p99 * 1e3:.3g} ms, more than 5 % of the limit of {limit * 1e3:.3g} ms"
+            f"its lateness p99 was {_milliseconds(lateness_p99)}, more than 5 % of the limit of {_milliseconds(limit)}"
         )
     if window is not None and lateness_p99 > window:
         problems.append(
-            f"its lateness p99 was {lateness_p99 * 1e3:.3g} ms, more than the {window * 1e3:.3g} ms that are resolved"
+            f"its lateness p99 was {_milliseconds(lateness_p99)}, more than the "
+            f"{_milliseconds(window)} that are resolved"
         )
     message = f"generator saturated at {achieved:.0f}/s: {' and '.join(problems)}" if problems else ""
     return Verdict(bool(problems), achieved, reached, lateness_p99, message)
+
+
+def _milliseconds(length: float) -> str:
+    return f"{length * 1e3:.3g} ms" if length < 1 else f"{length * 1e3:.0f} ms"
 
 
 @attrs.frozen

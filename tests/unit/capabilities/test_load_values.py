@@ -225,13 +225,16 @@ def test_what_is_no_whole_load_measures_nothing(evidence, verdict, reason, said)
 @pytest.mark.parametrize("key", [DIFFERENCE, P95, CPU], ids=["difference", "response time", "cpu"])
 def test_a_saturated_generator_says_nothing_about_servers(load, shape, said, key):
     whole = load.result(shape)
-    own = changed(whole, facts={"error.never sent: all connections were busy": 0})
+    own = changed(
+        whole, facts={"error.never sent: all connections were busy": 0, "error.never sent: no port is left": 6}
+    )
     answer = cpu_answer({"node-0": 1.0})
     measured, judgement = judged(key, load.evidence(shards=(own,), answer=answer))
     assert (judgement.verdict.value, judgement.reason) == ("Inconclusive", "GeneratorSaturated")
     assert "generator saturated at" in judgement.message
     assert said in judgement.message
     assert measured.facts["achieved_per_second"] > 0
+    assert measured.facts["errors"] == {"never sent: no port is left": 6}
 
 
 def test_shards_that_saturate_say_what_they_can_offer_together():
