@@ -62,6 +62,8 @@ class Operator:
             "PERFRUN_IMAGE": "perfrun.dev/base:1",
             "PERFRUN_COMMAND": f"{sys.executable} -m perfrun_kernels",
             "PERFRUN_RUNTIME_CLASS": "perfrun-host",
+            "PERFRUN_AGENT_NAMESPACE": "perfrun-chaos",
+            "PERFRUN_AGENT_COMMAND": f"{sys.executable} -m perfrun_kernels.fault",
             "PERFRUN_POD_RESOURCES": '{"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}}',
             "PERFRUN_RESULTS_URL": f"http://{self.host}:{self.port}",
             "PERFRUN_PORT": str(self.port),
