@@ -9,13 +9,14 @@ import time
 
 import pytest
 
-from perfrun.cli.demo import apply
+from perfrun.cli.demo import apply, follow, serve
 from perfrun.cli.devinstall import CHECKOUT, make_namespace
 
 pytestmark = pytest.mark.cluster
 
 LLM = "llm-sampling-performance"
 NAMESPACE = "demo-test"
+CHART_NODES = 3
 UNMEASURED = ("gpu-kernel-optimization", "network-performance", "system-performance")
 
 
@@ -105,3 +106,19 @@ def test_a_gate_ends_when_what_it_waits_for_is_deleted(operator_chart):
     out, _ = process.communicate()
     assert process.returncode == 3
     assert "deleted" in out
+
+
+@pytest.mark.full
+def test_what_is_served_gets_verdicts_and_rows_without_enough_nodes_say_so(operator_chart):
+    """The demo's second half, on a cluster too small for any row of fault tolerance."""
+    names = serve(operator_chart, NAMESPACE, CHART_NODES)
+    assert follow(operator_chart, names, 540, lambda _: None, NAMESPACE) == ()
+    load = json.loads(report(operator_chart, "load-balancing"))["status"]
+    light, *_ = load["scenarios"]
+    assert all(step.get("value") is not None for step in light["steps"] if step["keyword"] == "Then"), light
+    faults = json.loads(report(operator_chart, "fault-tolerance"))["status"]
+    assert faults["verdict"] == "Inconclusive"
+    assert [each["reason"] for each in faults["scenarios"]] == ["NotEnoughReplicas"] * 3
+    assert not faults.get("faults")
+    [deployment] = operator_chart.get("deployment", "served", "--namespace", NAMESPACE)
+    assert deployment["spec"]["replicas"] == CHART_NODES

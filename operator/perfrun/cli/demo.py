@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -156,13 +156,15 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return base | joined
 
 
-def follow(tools: Tools, features: tuple[str, ...], patience: float, tell: Teller) -> tuple[str, ...]:
+def follow(
+    tools: Tools, features: tuple[str, ...], patience: float, tell: Callable[[str], None], namespace: str = NAMESPACE
+) -> tuple[str, ...]:
     """Tell what happens to the features until each has a verdict; return those that had none in time."""
     deadline = time.monotonic() + patience
     told: dict[str, str] = {}
     while True:
-        found = {each["metadata"]["name"]: each for each in tools.get("perffeatures", "--namespace", NAMESPACE)}
-        runs = {each["metadata"]["name"]: each for each in tools.get("perfruns", "--namespace", NAMESPACE)}
+        found = {each["metadata"]["name"]: each for each in tools.get("perffeatures", "--namespace", namespace)}
+        runs = {each["metadata"]["name"]: each for each in tools.get("perfruns", "--namespace", namespace)}
         for name in features:
             line = _line(found.get(name, {}), runs)
             if line and told.get(name) != line:
