@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import socket
-import subprocess
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,11 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from clusters import development_cluster, runner
 
 from perfrun.cli.devinstall import Tools, install
-from perfrun.devcluster import cluster
-from perfrun.devcluster.cluster import ClusterInfo
-from perfrun.devcluster.tools import binary
 
 ROOT = Path(__file__).parents[1]
 RUNGS = ("unit", "contract", "cluster")
@@ -33,31 +28,6 @@ CHART_NODES = 3
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the fast rungs first: what fails there explains what fails above."""
     items.sort(key=lambda item: RUNGS.index(item.path.relative_to(ROOT / "tests").parts[0]))
-
-
-@contextlib.contextmanager
-def development_cluster(name: str, nodes: int, config: pytest.Config) -> Iterator[ClusterInfo]:
-    capture = config.pluginmanager.getplugin("capturemanager")
-
-    def tell(text: str) -> None:
-        with capture.global_and_fixture_disabled():
-            print(f"\n[{name}] {text}", end="", flush=True)  # noqa: T201 -- bringing a cluster up takes long enough to be told about
-
-    with (Path(tempfile.gettempdir()) / f"{name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            tell("another test run uses the cluster of this name: waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        if cluster.down(name):
-            tell("cleared what an interrupted test run left")
-        tell(f"bringing up {nodes} nodes (the first time builds the cluster's programs, which takes minutes)")
-        try:
-            info = cluster.up(name, nodes, tell)
-            yield info
-        finally:
-            cluster.down(name)
-            tell("taken down\n")
 
 
 @pytest.fixture(scope="session")
@@ -83,20 +53,6 @@ def own_address(kubeconfig: Path) -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((urlsplit(server).hostname, 1))
         return str(probe.getsockname()[0])
-
-
-def runner(kubeconfig: Path) -> Callable[..., str]:
-    program = binary("kubectl")
-
-    def run(*arguments: str, input: str | None = None, check: bool = True) -> str:  # noqa: A002 -- as in subprocess.run
-        answer = subprocess.run(
-            [program, "--kubeconfig", kubeconfig, *arguments], input=input, capture_output=True, text=True, check=False
-        )
-        if check and answer.returncode != 0:
-            raise AssertionError(f"kubectl {' '.join(arguments)} failed: {answer.stderr}")
-        return answer.stdout + ("" if check else answer.stderr)
-
-    return run
 
 
 @pytest.fixture(scope="session")

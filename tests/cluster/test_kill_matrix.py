@@ -107,7 +107,7 @@ def kill(victim, node, operator):
             os.kill(process, signal.SIGKILL)
 
 
-@pytest.mark.parametrize(("kind", "victim", "moment"), matrix())
+@pytest.mark.parametrize(("kind", "victim", "moment"), list(matrix()))
 def test_nothing_is_left_and_the_verdict_is_right(kubeconfig, kubectl, namespace, kind, victim, moment):
     served_system(kubectl, namespace, 3)
     with operator(kubeconfig, namespace, PERFRUN_LEASE_NAMESPACE=namespace) as working:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import served
+import yaml
 from experiments import applied, assert_nothing_left, awaited, finished, row, served_system, steps, told
 from operators import operator
 
@@ -20,15 +22,23 @@ def working(kubeconfig: Path, namespace: str):
         yield it
 
 
-def run_row(kubectl, namespace, operator, feature, number, **spec):
-    name = applied(kubectl, namespace, row(feature, number), served.target("row", **spec))
-    return awaited(kubectl, namespace, name, finished, 400, operator)
+@pytest.fixture
+def judged(kubeconfig, kubectl, namespace, working):
+    """Run a feature text against the served system, to its verdict."""
+    host = urlsplit(yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["server"]).hostname
+
+    def run(text, **spec):
+        # An operator outside the cluster knows none of the cluster's own names.
+        target = served.target("row", prometheus={"url": f"http://{host}:9090"}, **spec)
+        return awaited(kubectl, namespace, applied(kubectl, namespace, text, target), finished, 400, working)
+
+    return run
 
 
-def test_a_node_fails_and_the_others_take_over(kubectl, namespace, working):
+def test_a_node_fails_and_the_others_take_over(kubectl, namespace, judged):
     """Row one, word for word; the Deployment has two pods before and is scaled for it, and back."""
     served_system(kubectl, namespace, 2)
-    run = run_row(kubectl, namespace, working, "fault_tolerance.feature", 1)
+    run = judged(row("fault_tolerance.feature", 1))
     assert run["status"]["phase"] == "Passed", told(run)
     [fault] = run["status"]["faults"]
     assert (fault["state"], fault["kind"], fault["backend"]) == ("Undone", "isolate", "native")
@@ -48,9 +58,9 @@ def test_a_node_fails_and_the_others_take_over(kubectl, namespace, working):
     assert_nothing_left(kubectl, namespace)
 
 
-def test_load_is_shared_and_answered_in_time(kubectl, namespace, working):
+def test_load_is_shared_and_answered_in_time(kubectl, namespace, judged):
     served_system(kubectl, namespace, 3)
-    run = run_row(kubectl, namespace, working, "load_balancing.feature", 1)
+    run = judged(row("load_balancing.feature", 1))
     found = steps(run)
     assert found["response time p95 should stay below 100ms"]["verdict"] == "Pass", told(run)
     assert found["load difference between nodes should be less than 10%"]["verdict"] == "Pass", told(run)
@@ -59,12 +69,14 @@ def test_load_is_shared_and_answered_in_time(kubectl, namespace, working):
     assert_nothing_left(kubectl, namespace)
 
 
-def test_a_skewed_service_is_told_apart(kubectl, namespace, working):
+def test_a_skewed_service_is_told_apart(kubectl, namespace, judged):
+    """A limit of 50 % takes fewer requests to tell than one of 10 %."""
     served_system(kubectl, namespace, 3, sticky=True)
-    run = run_row(kubectl, namespace, working, "load_balancing.feature", 1)
-    difference = steps(run)["load difference between nodes should be less than 10%"]
+    text = row("load_balancing.feature", 1).replace("| 10       | 100 ", "| 50       | 100 ")
+    run = judged(text)
+    difference = steps(run)["load difference between nodes should be less than 50%"]
     assert difference["verdict"] == "Fail", told(run)
-    assert difference["lower"] > 10, difference
+    assert difference["lower"] > 50, difference
     assert run["status"]["phase"] == "Failed"
 
 
@@ -72,12 +84,11 @@ def test_a_skewed_service_is_told_apart(kubectl, namespace, working):
     ("dropped", "verdict"),
     [pytest.param(1e-4, "Fail", id="caught"), pytest.param(0.0, "Pass", marks=pytest.mark.full, id="none")],
 )
-def test_one_request_of_ten_thousand_is_missed(kubectl, namespace, working, dropped, verdict):
+def test_one_request_of_ten_thousand_is_missed(kubectl, namespace, judged, dropped, verdict):
     """A drained node drops nothing by itself, so that what is caught is what was put there."""
     served_system(kubectl, namespace, 3, dropped=dropped)
     text = row("fault_tolerance.feature", 1).replace("| 5         | 1 ", "| 3         | 1 ")
-    target = served.target("row", chaos={"kind": "drain", "maxShare": 0.4})
-    run = awaited(kubectl, namespace, applied(kubectl, namespace, text, target), finished, 400, working)
+    run = judged(text, chaos={"kind": "drain", "maxShare": 0.4})
     found = steps(run)["no requests should be dropped during failover"]
     assert found["verdict"] == verdict, told(run)
     assert (found["value"] >= 1) is (dropped > 0)
