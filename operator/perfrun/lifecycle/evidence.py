@@ -23,11 +23,11 @@ def by_stage(stages: Iterable[Stage], status: RunStatus, seen: RunObservation) -
 
 
 def _evidence(stage: Stage, state: StageStatus, loads: Mapping[str, Evidence], seen: RunObservation) -> Evidence:
+    # What is asked about a load is told of those who served it, and explained by how the load went.
+    load = loads.get(str(stage.parameters.get("after") or ""), Evidence()) if stage.kind == "query" else Evidence()
     if state.state == "Lost":
-        return _lost(state)
+        return attrs.evolve(_lost(state), shards=load.shards)
     if stage.kind == "query":
-        # What is asked about a load is told of those who served it.
-        load = loads.get(str(stage.parameters.get("after") or ""), Evidence())
         return Evidence(
             answer=seen.answers.get(stage.id), shards=load.shards, start_at=load.start_at, serving=load.serving
         )
