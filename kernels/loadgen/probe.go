@@ -29,12 +29,13 @@ const (
 	// A step waits no longer for its last answers: the ladder has to end before the load begins.
 	probeDeadline = 1.0
 	probeAhead    = 0.1
+	outgoing      = 0.8
 	// A step of fewer requests a second has too few to tell anything.
 	leastRate = 20
 )
 
 // probe doubles the rate until it is too much, then halves the gap (by ratio) a few times. Where the first rate is too
-// much already, it is halved until one is not: what can be offered is told, not only what cannot.
+// much already, lower ones are tried until one is not: what can be offered is told, not only what cannot.
 //
 // A rate is good where 99 % of it went out on time (lateness p99 within the limit) and was answered well within the
 // step or right after it. One bad step may be a hiccup of the machine: a rate is given up only when it fails twice.
@@ -56,7 +57,13 @@ func probe(c *Config, stop *atomic.Bool) (*ProbeReport, error) {
 			bad, report.Limited = rate, report.limit(c)
 		}
 	}
-	for rate := bad / 2; rate >= leastRate && good == 0 && !stop.Load(); rate /= 2 {
+	for good == 0 && bad > 0 && !stop.Load() {
+		// What went out of a rate that was too much is about what can go out at all.
+		last := report.Steps[len(report.Steps)-1]
+		rate := min(bad/2, outgoing*last.Achieved*last.Rate)
+		if rate < leastRate {
+			break
+		}
 		fine, err := try(c, rate, report, stop)
 		if errors.Is(err, errNoTime) {
 			break

@@ -53,7 +53,9 @@ def broken(kubeconfig, kubectl, namespace, kind):
     return run["metadata"]["name"]
 
 
-@pytest.mark.parametrize("kind", ["isolate", pytest.param("freeze", marks=pytest.mark.full), "drain"])
+@pytest.mark.parametrize(
+    "kind", ["isolate", *(pytest.param(kind, marks=pytest.mark.full) for kind in ("freeze", "drain"))]
+)
 def test_without_an_operator_the_fault_is_undone_and_the_run_ends(kubeconfig, kubectl, namespace, kind):
     name = broken(kubeconfig, kubectl, namespace, kind)
     listed = json.loads(chaos(kubeconfig, "list", "-n", namespace, "-o", "json").stdout)
@@ -80,6 +82,7 @@ def test_without_operator_and_run_what_is_left_is_found_and_removed(kubeconfig, 
     assert_nothing_left(kubectl, namespace)
 
 
+@pytest.mark.full
 def test_an_operator_that_works_is_only_watched(kubeconfig, kubectl, namespace):
     served_system(kubectl, namespace, 3)
     with operator(kubeconfig, namespace, PERFRUN_LEASE_NAMESPACE=namespace):

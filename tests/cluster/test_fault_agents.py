@@ -133,7 +133,7 @@ def assert_lasted_as_ordered(order, report):
     assert report.undone_at == pytest.approx(order.ends_at.timestamp(), abs=SLACK)
 
 
-@pytest.mark.parametrize("kind", ["isolate", "freeze"])
+@pytest.mark.parametrize("kind", [pytest.param("isolate", marks=pytest.mark.full), "freeze"])
 def test_a_node_is_lost_for_as_long_as_ordered_and_then_clean(agents, kind):
     address = agents.address()
     order = agents.start(kind)
@@ -154,6 +154,7 @@ def test_a_node_is_lost_for_as_long_as_ordered_and_then_clean(agents, kind):
     assert "containerd" in undone.proof
 
 
+@pytest.mark.full
 def test_an_isolation_ends_on_time_although_the_agent_is_dead(agents):
     address = agents.address()
     order = agents.start("isolate")

@@ -116,7 +116,8 @@ def _too_few(workload: Workload, wanted: int, view: WorkloadView, nodes: int) ->
         )
         return Trouble("NotEnoughReplicas", text)
     text = (
-        f"the {view.ready} pods of {name} serve from {nodes} ready nodes, and the scenario needs {wanted}; "
-        "spread them over nodes (podAntiAffinity or topologySpreadConstraints), or add nodes"
+        f"the {view.ready} pods of {name} serve from {nodes} nodes that are ready and not cordoned, "
+        f"and the scenario needs {wanted}; spread them over nodes (podAntiAffinity or topologySpreadConstraints), "
+        "or add nodes"
     )
     return Trouble("NotEnoughNodes", text)

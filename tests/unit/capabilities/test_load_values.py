@@ -127,12 +127,13 @@ def test_nothing_answered_is_no_difference():
         (attrs.evolve(LOAD, latency=0.05), lambda _: {}, "Fail", "LimitExceeded"),
         (attrs.evolve(LOAD, latency=0.0333), lambda _: {}, "Inconclusive", "IntervalSpansLimit"),
         (LOAD, lambda now: {"latency": 0.001 + 0.0008 * max(0, now - 10)}, "Inconclusive", "NoSteadyState"),
+        (LOAD, lambda now: {"latency": 0.001 + 0.00001 * max(0, now - 10)}, "Pass", "LimitMet"),
         (LOAD, lambda now: {"latency": 0.001 + 0.02 * max(0, now - 10)}, "Fail", "LimitExceeded"),
         (LOAD, lambda now: {"error": 20}, "Fail", "LimitExceeded"),
         (LOAD, lambda now: {"never_sent": 20}, "Fail", "LimitExceeded"),
         (attrs.evolve(LOAD, rate=20, segments=(10.0, 3.0)), lambda _: {}, "Inconclusive", "TooFewSamples"),
     ],
-    ids=["fast", "slow", "near", "rising", "rising beyond", "a tenth fails", "a tenth finds no connection", "few"],
+    ids=["fast", "slow", "near", "rising", "rising far below", "rising beyond", "a tenth fails", "a tenth finds no connection", "few"],
 )
 def test_response_time(load, shape, verdict, reason):
     said = claim("response_time", 100, "ms", quantile=0.95, ends=sum(load.segments))
