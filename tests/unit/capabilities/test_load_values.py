@@ -133,7 +133,17 @@ def test_nothing_answered_is_no_difference():
         (LOAD, lambda now: {"never_sent": 20}, "Fail", "LimitExceeded"),
         (attrs.evolve(LOAD, rate=20, segments=(10.0, 3.0)), lambda _: {}, "Inconclusive", "TooFewSamples"),
     ],
-    ids=["fast", "slow", "near", "rising", "rising far below", "rising beyond", "a tenth fails", "a tenth finds no connection", "few"],
+    ids=[
+        "fast",
+        "slow",
+        "near",
+        "rising",
+        "rising far below",
+        "rising beyond",
+        "a tenth fails",
+        "a tenth finds no connection",
+        "few",
+    ],
 )
 def test_response_time(load, shape, verdict, reason):
     said = claim("response_time", 100, "ms", quantile=0.95, ends=sum(load.segments))
