@@ -117,7 +117,7 @@ def test_nothing_is_left_and_the_verdict_is_right(kubeconfig, kubectl, namespace
         kill(victim, fault["nodes"][0]["node"], working)
         run = awaited(kubectl, namespace, name, finished, 240, working)
     assert run["status"]["phase"] in ("Passed", "Inconclusive"), told(run)
-    if victim in ("operator", "apiserver"):
+    if victim in ("operator", "apiserver") and run["status"]["reason"] != "GeneratorSaturated":
         # They only watch: the experiment itself goes on without them, or is begun anew.
         assert run["status"]["phase"] == "Passed", told(run)
     assert all(fault["state"] in ("Undone", "Refused") for fault in run["status"]["faults"]), told(run)
