@@ -37,9 +37,8 @@ def test_every_row_of_fault_tolerance_passes(many):
 
 def test_every_row_of_load_balancing_is_judged_or_says_what_this_machine_can_offer(many):
     run = many[0]["load-balancing"]
-    light, *heavier = run["status"]["scenarios"]
-    assert light["verdict"] == "Pass", told(run)
-    for scenario in heavier:
+    assert len(run["status"]["scenarios"]) == 3
+    for scenario in run["status"]["scenarios"]:
         assert scenario["verdict"] == "Pass" or scenario["reason"] == "GeneratorSaturated", told(run)
 
 
