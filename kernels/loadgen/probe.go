@@ -24,8 +24,9 @@ type ProbeReport struct {
 }
 
 const (
-	achievedAtLeast = 0.99
-	probeTurns      = 4
+	achievedAtLeast    = 0.99
+	limitedByGenerator = "generator"
+	probeTurns         = 4
 	// A step waits no longer for its last answers: the ladder has to end before the load begins.
 	probeDeadline = 1.0
 	probeAhead    = 0.1
@@ -57,7 +58,7 @@ func probe(c *Config, stop *atomic.Bool) (*ProbeReport, error) {
 			bad, report.Limited = rate, report.limit(c)
 		}
 	}
-	for good == 0 && bad > 0 && !stop.Load() {
+	for turn := 0; turn < probeTurns && good == 0 && bad > 0 && !stop.Load(); turn++ {
 		// What went out of a rate that was too much is about what can go out at all.
 		last := report.Steps[len(report.Steps)-1]
 		rate := min(bad/2, outgoing*last.Achieved*last.Rate)
@@ -96,13 +97,17 @@ func probe(c *Config, stop *atomic.Bool) (*ProbeReport, error) {
 	return report, nil
 }
 
-// limit says which side the last step, a bad one, was too much for.
+// limit says which side a bad step was too much for.
 func (r *ProbeReport) limit(c *Config) string {
 	last := r.Steps[len(r.Steps)-1]
+	// A rate that the generator itself cannot offer stays so, whatever stands against lower ones.
+	if r.Limited == limitedByGenerator {
+		return r.Limited
+	}
 	if last.Lateness <= c.ProbeLateness && last.Achieved >= achievedAtLeast {
 		return "server"
 	}
-	return "generator"
+	return limitedByGenerator
 }
 
 func tryTwice(c *Config, rate float64, report *ProbeReport, stop *atomic.Bool) (bool, error) {

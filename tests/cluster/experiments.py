@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import served
 from operators import Operator
@@ -117,22 +118,42 @@ def leftovers(kubectl: Kubectl, namespace: str) -> list[str]:
     for run in _items(kubectl, "perfruns", namespace):
         held = run["metadata"].get("finalizers") or ()
         found += [f"run {run['metadata']['name']} has the finalizer {each}" for each in held]
-    for node, pid in kubelets().items():
+    for node, pid in kubelets(kubectl).items():
         found += [f"node {node} has {each}" for each in _tables(pid)]
         found += [f"the kubelet of node {node} stands still"] if _stopped(pid) else []
     return found
 
 
-def kubelets() -> dict[str, int]:
-    """Return the process of each node's kubelet; the nodes share this machine's process table."""
+def processes(told: Callable[[list[str]], bool]) -> dict[int, list[str]]:
+    """Return the words of this machine's processes whose words are as told, by process."""
     found = {}
     for path in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             words = (path / "cmdline").read_bytes().decode().split("\0") if path.name.isdecimal() else [""]
-            if words[0].endswith("/kubelet"):
-                named = [word.partition("=")[2] for word in words if word.startswith("--hostname-override=")]
-                found[named[0] if named else f"of process {path.name}"] = int(path.name)
+            if told(words):
+                found[int(path.name)] = words
     return found
+
+
+def control_plane(kubectl: Kubectl) -> str:
+    """Return the address of the API server, which tells this cluster from others on this machine."""
+    server = kubectl("config", "view", "--minify", "--output", "jsonpath={.clusters[0].cluster.server}")
+    return str(urlsplit(server).hostname)
+
+
+def kubelets(kubectl: Kubectl) -> dict[str, int]:
+    """Return the process of each node's kubelet; the nodes of a cluster share one network and this machine."""
+    network = control_plane(kubectl).rpartition(".")[0]
+
+    def ours(words: list[str]) -> bool:
+        return words[0].endswith("/kubelet") and any(word.startswith(f"--node-ip={network}.") for word in words)
+
+    return {
+        word.partition("=")[2]: pid
+        for pid, words in processes(ours).items()
+        for word in words
+        if word.startswith("--hostname-override=")
+    }
 
 
 def _stopped(pid: int) -> bool:

@@ -11,7 +11,6 @@ import contextlib
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 import served
@@ -19,10 +18,12 @@ from experiments import (
     applied,
     assert_nothing_left,
     awaited,
+    control_plane,
     fault_is,
     finished,
     kubelets,
     leftovers,
+    processes,
     served_system,
     told,
 )
@@ -78,18 +79,7 @@ def begun(moment):
     )
 
 
-def processes(told):
-    """Return the processes of this machine whose words are as told."""
-    found = []
-    for path in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            words = (path / "cmdline").read_bytes().decode().split("\0") if path.name.isdecimal() else [""]
-            if told(words):
-                found.append(int(path.name))
-    return found
-
-
-def kill(victim, node, operator):
+def kill(victim, node, operator, kubectl):
     """End the victim; only processes of this test's own cluster are there to be found."""
     if victim == "operator":
         operator.kill()
@@ -97,9 +87,10 @@ def kill(victim, node, operator):
         time.sleep(5)
         return
     if victim == "kubelet":
-        doomed = [kubelets()[node]]
+        doomed = [kubelets(kubectl)[node]]
     elif victim == "apiserver":
-        doomed = processes(lambda words: words[0].endswith("/kube-apiserver"))
+        address = f"--advertise-address={control_plane(kubectl)}"
+        doomed = processes(lambda words: words[0].endswith("/kube-apiserver") and address in words)
     else:
         doomed = processes(lambda words: "perfrun_kernels.fault" in words)
     for process in doomed:
@@ -114,7 +105,7 @@ def test_nothing_is_left_and_the_verdict_is_right(kubeconfig, kubectl, namespace
         name = applied(kubectl, namespace, FEATURE, target(kind))
         run = awaited(kubectl, namespace, name, begun(moment), 120, working)
         [fault] = run["status"]["faults"]
-        kill(victim, fault["nodes"][0]["node"], working)
+        kill(victim, fault["nodes"][0]["node"], working, kubectl)
         run = awaited(kubectl, namespace, name, finished, 240, working)
     assert run["status"]["phase"] in ("Passed", "Inconclusive"), told(run)
     if victim in ("operator", "apiserver") and run["status"]["reason"] != "GeneratorSaturated":
@@ -125,3 +116,20 @@ def test_nothing_is_left_and_the_verdict_is_right(kubeconfig, kubectl, namespace
     while leftovers(kubectl, namespace) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert_nothing_left(kubectl, namespace)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", ["isolate", "drain"])
+def test_a_namespace_that_is_deleted_amid_a_fault_goes_once_all_is_undone(kubeconfig, kubectl, kind):
+    name = f"test-doomed-{kind}"
+    kubectl("create", "namespace", name)
+    served_system(kubectl, name, 3)
+    with operator(kubeconfig, name, PERFRUN_LEASE_NAMESPACE="default") as working:
+        feature = applied(kubectl, name, FEATURE, target(kind))
+        awaited(kubectl, name, feature, begun("during"), 120, working)
+        kubectl("delete", "namespace", name, "--wait=false")
+        kubectl("wait", f"namespace/{name}", "--for=delete", "--timeout=120s")
+    deadline = time.monotonic() + 30
+    while leftovers(kubectl, name) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert_nothing_left(kubectl, name)

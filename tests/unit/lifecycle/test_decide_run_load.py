@@ -176,7 +176,7 @@ async def test_too_few_nodes_for_the_servers_lose_the_load_with_numbers():
     sim = sim_loaded(Wish(scale=6), replicas=2)
     status = await settle(sim)
     assert (status.phase, status.reason) == (Phase.INCONCLUSIVE, "NotEnoughNodes")
-    assert "from 5 ready nodes" in status.message
+    assert "from 5 nodes that are ready" in status.message
     assert (sim.replicas, sim.left()) == (2, [])
     assert not [each for each in sim.changes if isinstance(each, StartLoad)]
 
