@@ -88,7 +88,7 @@ def test_all_features_get_the_verdicts_that_this_machine_can_give(verdicts, oper
 
 
 def test_a_gate_ends_when_what_it_waits_for_is_deleted(operator_chart):
-    text = (CHECKOUT / "features" / "fault_tolerance.feature").read_text()
+    text = (CHECKOUT / "examples" / "slo.feature").read_text()
     manifest = {
         "apiVersion": "perfrun.dev/v1alpha1", "kind": "PerfFeature", "metadata": {"name": "waits"},
         "spec": {"targetRef": "default", "suspend": True, "feature": text},
