@@ -29,6 +29,8 @@ from experiments import (
 )
 from operators import operator
 
+from perfrun.manifests.names import fault_on_node
+
 pytestmark = pytest.mark.cluster
 
 FEATURE = """Feature: Short
@@ -79,20 +81,29 @@ def begun(moment):
     )
 
 
-def kill(victim, node, operator, kubectl):
-    """End the victim; only processes of this test's own cluster are there to be found."""
+def environment(pid):
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    return b""
+
+
+def kill(victim, run, operator, kubectl):
+    """End the victim of a run's fault, and no other cluster's."""
+    [fault] = run["status"]["faults"]
     if victim == "operator":
         operator.kill()
         # Long enough for things to happen that nobody sees.
         time.sleep(5)
         return
     if victim == "kubelet":
-        doomed = [kubelets(kubectl)[node]]
+        doomed = [kubelets(kubectl)[fault["nodes"][0]["node"]]]
     elif victim == "apiserver":
         address = f"--advertise-address={control_plane(kubectl)}"
         doomed = processes(lambda words: words[0].endswith("/kube-apiserver") and address in words)
     else:
-        doomed = processes(lambda words: "perfrun_kernels.fault" in words)
+        mark = fault_on_node(run["metadata"]["uid"], fault["id"]).encode()
+        agents = processes(lambda words: "perfrun_kernels.fault" in words)
+        doomed = [pid for pid in agents if mark in environment(pid)]
     for process in doomed:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
@@ -104,8 +115,7 @@ def test_nothing_is_left_and_the_verdict_is_right(kubeconfig, kubectl, namespace
     with operator(kubeconfig, namespace, PERFRUN_LEASE_NAMESPACE=namespace) as working:
         name = applied(kubectl, namespace, FEATURE, target(kind))
         run = awaited(kubectl, namespace, name, begun(moment), 120, working)
-        [fault] = run["status"]["faults"]
-        kill(victim, fault["nodes"][0]["node"], working, kubectl)
+        kill(victim, run, working, kubectl)
         run = awaited(kubectl, namespace, name, finished, 240, working)
     assert run["status"]["phase"] in ("Passed", "Inconclusive"), told(run)
     if victim in ("operator", "apiserver") and run["status"]["reason"] != "GeneratorSaturated":
