@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import time
 from collections.abc import Callable, Mapping
@@ -67,6 +68,7 @@ def up(
     _check_gpus(layout, gpus)
     packages.ensure(report)
     bin_dir = tools.ensure(report)
+    _build_generator(report)
     with state.locked(root, name):
         found = state.load(root, name)
         if found is not None and found.running:
@@ -75,6 +77,15 @@ def up(
             report(f"clearing what an earlier cluster {name!r} left")
             teardown.clear(root, name)
         return _start(layout, bin_dir, gpus, report)
+
+
+def _build_generator(report: Report) -> None:
+    """Build the load generator beside this interpreter, for pods run from it and can write nowhere."""
+    command = [sys.executable, "-m", "perfrun_kernels.load"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode != 0:
+        said = answer.stderr.strip().splitlines()
+        report(f"loads will not run here: {said[-1] if said else 'the load generator could not be built'}")
 
 
 def _check_gpus(layout: Layout, gpus: dict[str, int]) -> None:
