@@ -42,59 +42,63 @@ const (
 // step or right after it. One bad step may be a hiccup of the machine: a rate is given up only when it fails twice.
 // No step is begun that may not be over at probe_until.
 func probe(c *Config, stop *atomic.Bool) (*ProbeReport, error) {
-	report := &ProbeReport{Version: reportVersion, Limited: "probe_to"}
-	good, bad := 0.0, 0.0
-	for rate := c.ProbeFrom; rate <= c.ProbeTo && bad == 0 && !stop.Load(); rate *= 2 {
-		fine, err := tryTwice(c, rate, report, stop)
-		switch {
-		case errors.Is(err, errNoTime):
-			report.Rate, report.Limited = good, "time"
-			return report, nil
-		case err != nil:
-			return nil, err
-		case fine:
-			good = rate
-		default:
-			bad, report.Limited = rate, report.limit(c)
+	l := ladder{config: c, stop: stop, report: &ProbeReport{Version: reportVersion, Limited: "probe_to"}}
+	err := l.climb()
+	if errors.Is(err, errNoTime) {
+		err = nil
+	}
+	l.report.Rate = l.good
+	return l.report, err
+}
+
+// ladder is the highest rate that was good and the lowest that was too much, as far as they are known.
+type ladder struct {
+	config    *Config
+	stop      *atomic.Bool
+	report    *ProbeReport
+	good, bad float64
+}
+
+func (l *ladder) climb() error {
+	for rate := l.config.ProbeFrom; rate <= l.config.ProbeTo && l.bad == 0 && !l.stop.Load(); rate *= 2 {
+		if err := l.step(rate, tryTwice); errors.Is(err, errNoTime) {
+			l.report.Limited = "time"
+			return err
+		} else if err != nil {
+			return err
 		}
 	}
-	for turn := 0; turn < probeTurns && good == 0 && bad > 0 && !stop.Load(); turn++ {
+	for turn := 0; turn < probeTurns && l.good == 0 && l.bad > 0 && !l.stop.Load(); turn++ {
 		// What went out of a rate that was too much is about what can go out at all.
-		last := report.Steps[len(report.Steps)-1]
-		rate := min(bad/2, outgoing*last.Achieved*last.Rate)
+		last := l.report.Steps[len(l.report.Steps)-1]
+		rate := min(l.bad/2, outgoing*last.Achieved*last.Rate)
 		if rate < leastRate {
 			break
 		}
-		fine, err := try(c, rate, report, stop)
-		if errors.Is(err, errNoTime) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		if fine {
-			good = rate
-		} else {
-			bad, report.Limited = rate, report.limit(c)
+		if err := l.step(rate, try); err != nil {
+			return err
 		}
 	}
-	for turn := 0; turn < probeTurns && bad > 0 && good > 0 && !stop.Load(); turn++ {
-		rate := good + (bad-good)/2
-		fine, err := tryTwice(c, rate, report, stop)
-		if errors.Is(err, errNoTime) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		if fine {
-			good = rate
-		} else {
-			bad, report.Limited = rate, report.limit(c)
+	for turn := 0; turn < probeTurns && l.bad > 0 && l.good > 0 && !l.stop.Load(); turn++ {
+		if err := l.step(l.good+(l.bad-l.good)/2, tryTwice); err != nil {
+			return err
 		}
 	}
-	report.Rate = good
-	return report, nil
+	return nil
+}
+
+// step tries a rate, and notes whether it was good or too much, and for whom.
+func (l *ladder) step(rate float64, tried func(*Config, float64, *ProbeReport, *atomic.Bool) (bool, error)) error {
+	fine, err := tried(l.config, rate, l.report, l.stop)
+	switch {
+	case err != nil:
+		return err
+	case fine:
+		l.good = rate
+	default:
+		l.bad, l.report.Limited = rate, l.report.limit(l.config)
+	}
+	return nil
 }
 
 // limit says which side a bad step was too much for.
