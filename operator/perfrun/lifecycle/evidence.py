@@ -23,14 +23,10 @@ def by_stage(stages: Iterable[Stage], status: RunStatus, seen: RunObservation) -
 
 
 def _evidence(stage: Stage, state: StageStatus, loads: Mapping[str, Evidence], seen: RunObservation) -> Evidence:
-    # What is asked about a load is told of those who served it, and explained by how the load went.
-    load = loads.get(str(stage.parameters.get("after") or ""), Evidence()) if stage.kind == "query" else Evidence()
-    if state.state == "Lost":
-        return attrs.evolve(_lost(state), shards=load.shards)
     if stage.kind == "query":
-        return Evidence(
-            answer=seen.answers.get(stage.id), shards=load.shards, start_at=load.start_at, serving=load.serving
-        )
+        return _answer(stage, state, loads.get(str(stage.parameters.get("after") or ""), Evidence()), seen)
+    if state.state == "Lost":
+        return _lost(state)
     if stage.kind == "ids":
         return Evidence(ids=seen.ids.get(stage.id))
     handed_in = seen.results.get(stage.id)
@@ -38,6 +34,15 @@ def _evidence(stage: Stage, state: StageStatus, loads: Mapping[str, Evidence], s
         return _result_lost(f"the result of pod {state.pod} was", state.pod)
     result = handed_in.result if handed_in is not None and isinstance(handed_in.result, Result) else None
     return Evidence(result=result, pod=state.pod)
+
+
+def _answer(stage: Stage, state: StageStatus, load: Evidence, seen: RunObservation) -> Evidence:
+    """Return an answer with the load that it is about: who served it tells whom to look at, its books explain gaps."""
+    if state.state == "Lost":
+        return attrs.evolve(_lost(state), shards=load.shards)
+    return Evidence(
+        answer=seen.answers.get(stage.id), shards=load.shards, start_at=load.start_at, serving=load.serving
+    )  # fmt: skip
 
 
 def _load(
