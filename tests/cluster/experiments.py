@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 import served
 from operators import Operator
 
+from perfrun.manifests.names import fault_on_node
+
 ROOT = Path(__file__).parents[2]
 AGENTS = "perfrun-chaos"
 """Namespace of the fault agents."""
@@ -132,6 +134,16 @@ def processes(told: Callable[[list[str]], bool]) -> dict[int, list[str]]:
             words = (path / "cmdline").read_bytes().decode().split("\0") if path.name.isdecimal() else [""]
             if told(words):
                 found[int(path.name)] = words
+    return found
+
+
+def agents_at_work(run_uid: str, fault: str) -> list[int]:
+    """Return the processes of a fault's agents, of this run alone."""
+    mark, found = fault_on_node(run_uid, fault).encode(), []
+    for pid in processes(lambda words: "perfrun_kernels.fault" in words):
+        with contextlib.suppress(OSError):
+            if mark in Path(f"/proc/{pid}/environ").read_bytes():
+                found.append(pid)
     return found
 
 

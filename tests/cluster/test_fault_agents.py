@@ -12,9 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+from experiments import agents_at_work
 
 from perfrun.manifests.agents import AgentOrder, AgentSettings, agent_pod
-from perfrun.manifests.names import agent_name, fault_on_node
+from perfrun.manifests.names import agent_name
 from perfrun_kernels.contract import FaultReport
 
 pytestmark = pytest.mark.cluster
@@ -109,16 +110,7 @@ def reachable(address):
 
 
 def processes_of(order):
-    """Return the processes of an agent; the nodes of a development cluster share this machine's process table."""
-    found = []
-    for path in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if (
-                path.name.isdecimal()
-                and fault_on_node(RUN_UID, order.fault).encode() in (path / "environ").read_bytes()
-            ):
-                found.append(int(path.name))
-    return found
+    return agents_at_work(RUN_UID, order.fault)
 
 
 def kill(order):

@@ -11,11 +11,11 @@ import contextlib
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 import served
 from experiments import (
+    agents_at_work,
     applied,
     assert_nothing_left,
     awaited,
@@ -29,8 +29,6 @@ from experiments import (
     told,
 )
 from operators import operator
-
-from perfrun.manifests.names import fault_on_node
 
 pytestmark = pytest.mark.cluster
 
@@ -82,12 +80,6 @@ def begun(moment):
     )
 
 
-def environment(pid):
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/environ").read_bytes()
-    return b""
-
-
 def kill(victim, run, operator, kubectl):
     """End the victim of a run's fault, and no other cluster's."""
     [fault] = run["status"]["faults"]
@@ -102,9 +94,7 @@ def kill(victim, run, operator, kubectl):
         address = f"--advertise-address={control_plane(kubectl)}"
         doomed = processes(lambda words: words[0].endswith("/kube-apiserver") and address in words)
     else:
-        mark = fault_on_node(run["metadata"]["uid"], fault["id"]).encode()
-        agents = processes(lambda words: "perfrun_kernels.fault" in words)
-        doomed = [pid for pid in agents if mark in environment(pid)]
+        doomed = agents_at_work(run["metadata"]["uid"], fault["id"])
     for process in doomed:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
