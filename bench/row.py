@@ -16,7 +16,8 @@ import sys
 import time
 from typing import Any
 
-from perfrun.cli.devinstall import CHECKOUT, Tools, install, make_namespace
+from perfrun.cli.demo import deploy
+from perfrun.cli.devinstall import CHECKOUT, Tools, install
 from perfrun.devcluster import cluster
 
 Row = tuple[str, float, float, float, float]
@@ -38,7 +39,10 @@ def run() -> list[Row]:
         info = cluster.up(CLUSTER, NODES, lambda text: print(f"bench: {text}", file=sys.stderr))
         tools = Tools(info.helm, info.kubectl, info.kubeconfig)
         install(tools)
-        _serve(tools)
+        deploy(tools, NAMESPACE, REPLICAS)
+        tools.kubectl(
+            "apply", "--namespace", NAMESPACE, "--filename", str(CHECKOUT / "examples" / "served-target.yaml")
+        )
         measured = [_measure(tools, f"row-{number}") for number in range(ROUNDS)]
     finally:
         cluster.down(CLUSTER)
@@ -51,15 +55,6 @@ def run() -> list[Row]:
 
 def _row(name: str, values: tuple[float, ...], limit: float) -> Row:
     return name, statistics.median(values), min(values), max(values), limit
-
-
-def _serve(tools: Tools) -> None:
-    make_namespace(tools, NAMESPACE)
-    scope = ("--namespace", NAMESPACE)
-    tools.kubectl("apply", *scope, "--kustomize", str(CHECKOUT / "examples" / "served" / "dev"))
-    tools.kubectl("scale", "deployment/served", *scope, "--replicas", str(REPLICAS))
-    tools.kubectl("rollout", "status", "deployment/served", *scope, "--timeout", "180s")
-    tools.kubectl("apply", *scope, "--filename", str(CHECKOUT / "examples" / "served-target.yaml"))
 
 
 def _measure(tools: Tools, name: str) -> tuple[float, float]:

@@ -128,14 +128,19 @@ def apply(tools: Tools, namespace: str, patches: Sequence[Path] = ()) -> tuple[s
 
 def serve(tools: Tools, namespace: str, nodes: int) -> tuple[str, ...]:
     """Serve from so many nodes, apply the target that allows load and faults, and its features; return their names."""
+    deploy(tools, namespace, nodes)
+    target = merged(yaml.safe_load((EXAMPLES / "served-target.yaml").read_bytes()), _SCALING)
+    _applied(tools, namespace, json.dumps(target))
+    return _applied(tools, namespace, SERVED.read_text())
+
+
+def deploy(tools: Tools, namespace: str, nodes: int) -> None:
+    """Bring the example of a served system up, one pod on each of so many nodes."""
     make_namespace(tools, namespace)
     deployment = ("deployment/served", "--namespace", namespace)
     tools.kubectl("apply", "--namespace", namespace, "--kustomize", str(EXAMPLES / "served" / "dev"))
     tools.kubectl("scale", *deployment, "--replicas", str(nodes))
     tools.kubectl("rollout", "status", *deployment, "--timeout", "120s")
-    target = merged(yaml.safe_load((EXAMPLES / "served-target.yaml").read_bytes()), _SCALING)
-    _applied(tools, namespace, json.dumps(target))
-    return _applied(tools, namespace, SERVED.read_text())
 
 
 def _documents(path: Path) -> list[dict[str, Any]]:
