@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field
 from typing import Any, Final, Literal, get_args
 
@@ -55,8 +56,22 @@ LATE_SECONDS: Final = 0.25
 LONGEST_FAULT_SECONDS: Final = 3600.0
 """Seconds that no single fault may last, whatever an order says: the last guard behind all others."""
 
-FaultKind = Literal["isolate", "freeze", "undo"]
-"""isolate: no packet enters or leaves the node. freeze: its kubelet and runtime stand still. undo: only clean up."""
+FaultKind = Literal["isolate", "freeze", "spike", "undo"]
+"""isolate: no packet enters or leaves the node. freeze: its kubelet and runtime stand still. spike: containers on it
+are watched for latency spikes, and some are made. undo: only clean up."""
+
+SpikeKind = Literal["quota", "freezer", "hog", "tbf", "nfqueue", "drop"]
+"""quota: the container's CPU quota is used up. freezer: its cgroup is frozen. hog: a real-time task takes its CPU.
+tbf: a token bucket holds packets on its veth. nfqueue: netfilter holds packets for a program. drop: a BPF classifier
+drops them."""
+
+SpikeStage = Literal["qdisc", "softirq", "wakeup", "runqueue", "throttled", "drop", "application", "unknown"]
+"""Where in the kernel a packet, or its task, was held up; application: the task ran and did not answer."""
+
+SPIKE_TRUTH: Final[Mapping[SpikeKind, SpikeStage]] = {
+    "quota": "throttled", "freezer": "wakeup", "hog": "runqueue", "tbf": "qdisc", "nfqueue": "softirq", "drop": "drop",
+}  # fmt: skip
+"""The stage in which each kind of injected spike is to be found."""
 
 FaultState = Literal["Undone", "Refused", "Clean", "Left"]
 """Undone: it happened, and was seen to be over. Refused: nothing was done. Clean: nothing is left on the node
@@ -144,13 +159,21 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Attachment:
+    """A file that goes with a result, such as a trace; ``data`` is its content in base64."""
+
+    media_type: str
+    data: str
+
+
+@dataclass(frozen=True)
 class Result:
     """What one benchmark pod measured.
 
     ``started`` and ``finished`` bound the measurement (seconds since the epoch; durations inside come from a
     monotonic clock). ``facts`` describe what was measured and on what: device, dtype, parameter count, versions.
-    ``histograms`` and ``tables`` are left out of the JSON where there are none, so that a reader that is older than
-    they are reads every result that has no use for them.
+    ``attachments`` are files by name. ``histograms``, ``tables`` and ``attachments`` are left out of the JSON where
+    there are none, so that a reader that is older than they are reads every result that has no use for them.
     """
 
     run: str
@@ -166,12 +189,13 @@ class Result:
     facts: dict[str, str | int | float | bool] = field(default_factory=dict)
     histograms: dict[str, Histogram] = field(default_factory=dict)
     tables: dict[str, Table] = field(default_factory=dict)
+    attachments: dict[str, Attachment] = field(default_factory=dict)
     version: int = VERSION
 
     def to_json(self) -> str:
         """Return the result as one line of JSON; numbers that are not finite are refused with ValueError."""
         data = asdict(self)
-        for name in ("histograms", "tables"):
+        for name in ("histograms", "tables", "attachments"):
             if not data[name]:
                 del data[name]
         return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -192,8 +216,9 @@ class Result:
             data["scalars"] = {name: Scalar(**each) for name, each in data.get("scalars", {}).items()}
             data["histograms"] = {name: Histogram(**each) for name, each in data.get("histograms", {}).items()}
             data["tables"] = {name: _table(name, each) for name, each in data.get("tables", {}).items()}
+            data["attachments"] = {name: Attachment(**each) for name, each in data.get("attachments", {}).items()}
         except (TypeError, AttributeError) as error:
-            msg = f"the result's series, scalars, histograms or tables are malformed: {error}"
+            msg = f"the result's series, scalars, histograms, tables or attachments are malformed: {error}"
             raise ContractError(msg) from error
         return cls(**data)
 
@@ -214,7 +239,7 @@ class FaultOrder:
 
     ``fault`` is lower-case letters, digits and hyphens, at most 63, and names what the agent leaves on the node while
     the fault lasts. ``starts_at`` and ``ends_at`` are seconds since the epoch by the node's clock; undo has no use for
-    them.
+    them. ``spike`` are the arguments of kind spike, checked by the agent itself, and empty for all others.
     """
 
     fault: str
@@ -223,11 +248,15 @@ class FaultOrder:
     kind: FaultKind
     starts_at: float = 0.0
     ends_at: float = 0.0
+    spike: dict[str, Any] = field(default_factory=dict)
     version: int = VERSION
 
     def to_json(self) -> str:
         """Return the order as one line of JSON; numbers that are not finite are refused with ValueError."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        data = asdict(self)
+        if not self.spike:
+            del data["spike"]
+        return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> FaultOrder:

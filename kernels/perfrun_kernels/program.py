@@ -15,7 +15,7 @@ import attrs
 from perfrun_kernels.faults import ParametersError
 
 if TYPE_CHECKING:
-    from perfrun_kernels.contract import Histogram, Scalar, Series, Table
+    from perfrun_kernels.contract import Attachment, Histogram, Scalar, Series, Table
 
 Fact = str | int | float | bool
 Progress = Callable[[str], None]
@@ -47,6 +47,7 @@ class Measurement:
     facts: Mapping[str, Fact]
     histograms: Mapping[str, Histogram] = attrs.field(factory=dict)
     tables: Mapping[str, Table] = attrs.field(factory=dict)
+    attachments: Mapping[str, Attachment] = attrs.field(factory=dict)
 
 
 Program = Callable[[Task], Measurement]

@@ -115,6 +115,7 @@ def run(request: Request, order: Order, index: int | None = None) -> Result:
             started=measured.started, finished=measured.finished, series=dict(measured.series),
             scalars=dict(measured.scalars), facts=dict(measured.facts),
             histograms=dict(measured.histograms), tables=dict(measured.tables),
+            attachments=dict(measured.attachments),
         )  # fmt: skip
         result.to_json()
     except BaseException as error:  # noqa: BLE001 -- the operator must hear of any end

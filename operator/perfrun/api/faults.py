@@ -30,7 +30,7 @@ class FaultStatus(Model):
     """One fault, from the intent to the proof that it is undone."""
 
     id: str = Field(description="Name of the fault, that of its stage.")
-    kind: FaultKind = Field(description="How the nodes fail.")
+    kind: FaultKind | Literal["spike"] = Field(description="How the nodes fail; spike: containers are held up.")
     backend: Backend = Field(description="Who carries it out.")
     seed: int = Field(description="Seed of the choice of nodes.")
     nodes: tuple[NodeFault, ...] = Field(description="The nodes that fail.")

@@ -47,7 +47,13 @@ class Stage(Model):
         description="pod measures by itself; observe waits; query asks; load sends requests from generator pods; fault "
         "breaks nodes meanwhile; scale sets the number of servers; ids reads from the servers' logs what they answered."
     )
-    alongside: str = Field(default="", description="Load stage that a fault stage goes along with.")
+    alongside: str = Field(default="", description="Load stage that a fault or pod stage goes along with.")
+    offset: float = Field(default=0, description="When a pod alongside a load begins, seconds from the load's start.")
+    beside: str = Field(default="", description="Stage on whose pod's node this stage's pod runs.")
+    apart: str = Field(default="", description="Stage on whose pod's node this stage's pod never runs.")
+    peer: str = Field(default="", description="Stage whose pod this stage's pod talks to; it is told its address.")
+    host_network: bool = Field(default=False, description="Whether the pod uses its node's network.")
+    rate_of: str = Field(default="", description="Load stage that finds the rate which this load is to have.")
     shards: int = Field(default=1, description="Generator pods of a load stage.")
     program: str = Field(default="", description="What a pod runs, such as 'sampling'.")
     parameters: dict[str, JSON] = Field(default_factory=dict, description="Arguments of the program or query.")

@@ -86,6 +86,7 @@ class StageStatus(Model):
     artifact: str = Field(default="", description="Digest of the stored result.")
     start_at: Time | None = Field(default=None, description="When all generators of a load begin together.")
     serving: tuple[ServingNode, ...] = Field(default=(), description="Who served when a load began.")
+    rate: float | None = Field(default=None, description="The rate that a load found or was given, 1/s.")
 
 
 class TimeWindow(Model):

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from perfrun.api.base import JSON, Model
 from perfrun.api.chaos import Chaos
 from perfrun.api.durations import Duration
+from perfrun.api.network import Network, Spikes
 from perfrun.api.service import Load, Service
 
 
@@ -186,6 +187,8 @@ class TargetSpec(Model):
     )
     pods: Pods = Field(default=Pods(), description="How benchmark pods are made.")
     chaos: Chaos = Field(default=Chaos(), description="What faults may do.")
+    network: Network = Field(default=Network(), description="How the container network is measured.")
+    spikes: Spikes = Field(default=Spikes(), description="How latency spikes are made and looked for.")
     selector: dict[str, str] = Field(
         default_factory=dict,
         max_length=64,

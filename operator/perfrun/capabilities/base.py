@@ -53,7 +53,11 @@ class Evidence:
     ``broken`` says of a lost stage that the run itself failed (a pod that wrote nonsense), rather than that the world
     lacked something (no node with room). Of a load: ``shards`` are what its generators handed in, ``start_at`` is when
     they began together (seconds since the epoch), ``serving`` are the nodes behind the Service at that time, ``fault``
-    is what was done to them meanwhile, and ``ids`` what the servers say that they answered.
+    is what was done to them meanwhile, ``rate`` is the rate that it found or was given, and ``ids`` what the servers
+    say that they answered.
+
+    Of a pod or fault that goes along with a load: ``shards`` and ``rate`` are that load's, ``beside`` are the results of
+    all pods that went along with it by stage id, and ``lacking`` says of those that left none why, in a sentence.
     """
 
     result: Result | None = None
@@ -62,6 +66,9 @@ class Evidence:
     serving: tuple[ServingNode, ...] = ()
     fault: FaultStatus | None = None
     ids: ServedIds | None = None
+    rate: float | None = None
+    beside: Mapping[str, Result] = attrs.field(factory=dict)
+    lacking: Mapping[str, str] = attrs.field(factory=dict)
     answer: QueryAnswer | None = None
     pod: str = ""
     lost_reason: str = ""
