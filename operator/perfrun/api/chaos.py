@@ -10,6 +10,9 @@ from perfrun.api.base import Model
 from perfrun.api.durations import Duration
 
 FaultKind = Literal["isolate", "freeze", "drain", "pod-kill"]
+AnyFault = Literal["isolate", "freeze", "drain", "pod-kill", "spike"]
+"""What a fault of a run may be: a node that fails, or containers that are held up for moments."""
+
 Backend = Literal["native", "chaos-mesh", "litmus"]
 
 

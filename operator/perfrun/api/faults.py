@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from perfrun.api.base import Model
-from perfrun.api.chaos import Backend, FaultKind
+from perfrun.api.chaos import AnyFault, Backend
 from perfrun.api.durations import Time
 
 FINALIZER = "perfrun.dev/faults"
@@ -30,7 +30,7 @@ class FaultStatus(Model):
     """One fault, from the intent to the proof that it is undone."""
 
     id: str = Field(description="Name of the fault, that of its stage.")
-    kind: FaultKind | Literal["spike"] = Field(description="How the nodes fail; spike: containers are held up.")
+    kind: AnyFault = Field(description="How the nodes fail; spike: containers are held up.")
     backend: Backend = Field(description="Who carries it out.")
     seed: int = Field(description="Seed of the choice of nodes.")
     nodes: tuple[NodeFault, ...] = Field(description="The nodes that fail.")
