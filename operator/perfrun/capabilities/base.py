@@ -56,7 +56,7 @@ class Evidence:
     is what was done to them meanwhile, ``rate`` is the rate that it found or was given, and ``ids`` what the servers
     say that they answered.
 
-    Of a pod or fault that goes along with a load: ``shards`` and ``rate`` are that load's, ``beside`` are the results of
+    Of a pod or fault that goes along with a load: ``shards`` and ``rate`` are of that load, ``beside`` the results of
     all pods that went along with it by stage id, and ``lacking`` says of those that left none why, in a sentence.
     """
 
