@@ -24,6 +24,12 @@ from perfrun.devcluster.state import ClusterState, ProcessId
 
 Report = Callable[[str], None]
 _FOLLOW_SECONDS = 0.03
+_PROGRAMS = {
+    "perfrun_kernels.load": "loads",
+    "perfrun_kernels.network": "measuring the container network",
+    "perfrun_kernels.spike": "looking for latency spikes",
+}
+"""Modules that build a program and print its path, and what there will not be without it."""
 
 
 @attrs.frozen
@@ -68,7 +74,7 @@ def up(
     _check_gpus(layout, gpus)
     packages.ensure(report)
     bin_dir = tools.ensure(report)
-    _build_generator(report)
+    _build_programs(report)
     with state.locked(root, name):
         found = state.load(root, name)
         if found is not None and found.running:
@@ -79,13 +85,14 @@ def up(
         return _start(layout, bin_dir, gpus, report)
 
 
-def _build_generator(report: Report) -> None:
-    """Build the load generator beside this interpreter, for pods run from it and can write nowhere."""
-    command = [sys.executable, "-m", "perfrun_kernels.load"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    if answer.returncode != 0:
-        said = answer.stderr.strip().splitlines()
-        report(f"loads will not run here: {said[-1] if said else 'the load generator could not be built'}")
+def _build_programs(report: Report) -> None:
+    """Build the programs of benchmark pods beside this interpreter, for pods run from it and can write nowhere."""
+    for module, lost in _PROGRAMS.items():
+        command = [sys.executable, "-m", module]
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+        if answer.returncode != 0:
+            said = answer.stderr.strip().splitlines()
+            report(f"{lost} will not work here: {said[-1] if said else f'{module} could not build its program'}")
 
 
 def _check_gpus(layout: Layout, gpus: dict[str, int]) -> None:

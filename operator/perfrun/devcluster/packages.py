@@ -52,6 +52,8 @@ _PACKAGES = (
     # What the example of a served system runs: pods of the host runtime see the machine's programs.
     _Package("nginx", _program("nginx"), "nginx.service"),
     _Package("prometheus-nginx-exporter", _program("prometheus-nginx-exporter"), "prometheus-nginx-exporter.service"),
+    # What benchmark pods measure the throughput of the container network with.
+    _Package("iperf3", _program("iperf3"), "iperf3.service"),
 )
 
 
