@@ -11,9 +11,7 @@ def source(tmp_path):
     (tmp_path / "inner").mkdir()
     (tmp_path / "go.mod").write_text("module small\n")
     (tmp_path / "main.go").write_text("package main\n\nfunc main() {}\n")
-    (tmp_path / "inner" / "inner.go").write_text(
-        'package inner\n\nimport _ "embed"\n\n//go:embed data.o\nvar d []byte\n'
-    )
+    (tmp_path / "inner" / "inner.go").write_text("package inner\n\n//go:embed data.o\nvar d []byte\n")
     (tmp_path / "inner" / "data.o").write_bytes(b"1")
     return tmp_path
 
