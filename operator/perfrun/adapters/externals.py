@@ -11,6 +11,7 @@ from perfrun.adapters.api import AlreadyExists, Api, NotFound, Refused
 from perfrun.adapters.paths import in_namespace, or_none, services_path
 from perfrun.adapters.refusals import Refusals
 from perfrun.adapters.seeing import Seeing
+from perfrun.api.chaos import FaultKind
 from perfrun.api.faults import FaultStatus
 from perfrun.lifecycle.values import Missing, NodeView, Run
 from perfrun.manifests import external, labels
@@ -107,8 +108,8 @@ class Externals:
         nodes = await self.seeing.nodes()
         chaos = run.status.frozen.target.chaos if run.status.frozen else None
         return ExternalFault(
-            id=fault.id, run=run.meta.name, run_namespace=run.meta.namespace, run_uid=run.meta.uid, kind=fault.kind,
-            nodes=failing, seconds=(fault.ends_at - fault.starts_at).total_seconds(), namespace=namespace,
+            id=fault.id, run=run.meta.name, run_namespace=run.meta.namespace, run_uid=run.meta.uid,
+            kind=_kind(fault), nodes=failing, seconds=(fault.ends_at - fault.starts_at).total_seconds(), namespace=namespace,
             selector=(stored.get("spec") or {}).get("selector") or {},
             service_account=(chaos.service_account_name if chaos else None) or "",
             pods=tuple(pod for node in failing for pod in behind.get(node, ())),
@@ -141,3 +142,8 @@ def _home(nodes: Iterable[NodeView], failing: tuple[str, ...]) -> str:
 
 def _tool(fault: FaultStatus) -> ExternalBackend:
     return cast("ExternalBackend", fault.backend)
+
+
+def _kind(fault: FaultStatus) -> FaultKind:
+    # Spikes are made by agents of perfrun's own only.
+    return cast("FaultKind", fault.kind)

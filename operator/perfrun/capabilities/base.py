@@ -111,10 +111,13 @@ class NotMeasured:
 
 @attrs.frozen
 class ScenarioPlan:
-    """What a scenario needs run: stages in order, and for each claim step (by index) its claim."""
+    """What a scenario needs run: stages in order, and for each claim step (by index) its claim.
+
+    A step whose table promises something in every row has a claim for each of them, in their order.
+    """
 
     stages: tuple[Stage, ...] = ()
-    claims: Mapping[int, Claim] = attrs.field(factory=dict)
+    claims: Mapping[int, Claim | tuple[Claim, ...]] = attrs.field(factory=dict)
 
 
 @attrs.frozen

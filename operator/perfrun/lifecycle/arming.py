@@ -55,9 +55,9 @@ def step(fault: FaultStatus, was: StageStatus, scene: Scene) -> Step:
         return Step(fault, was, wrong=wrong)
     if now >= fault.starts_at:
         return Step(fault, was, look_at=now + LOOK)
-    kind = cast("Literal['isolate', 'freeze']", fault.kind)
+    kind = cast("Literal['isolate', 'freeze', 'spike']", fault.kind)
     starts: list[Action] = [
-        StartAgent(names[node], fault.id, node, kind, fault.starts_at, fault.ends_at)
+        StartAgent(names[node], fault.id, node, kind, fault.starts_at, fault.ends_at, was.attempt)
         for node, agent in agents.items()
         if agent is None
     ]

@@ -16,8 +16,9 @@ from perfrun.api.plan import Stage
 from perfrun.api.run import StageStatus
 from perfrun.api.target import TargetSpec
 from perfrun.lifecycle import acts, arming, externals
+from perfrun.lifecycle.asked import GuardInput, Harm, Refusal
 from perfrun.lifecycle.choosing import choose, seed_of
-from perfrun.lifecycle.guards import GuardInput, Refusal, another_fault, nobody_left, possible, refusal, unhealthy
+from perfrun.lifecycle.guards import another_fault, changed, possible, refusal
 from perfrun.lifecycle.progress import Progress, Scene, final, lost
 from perfrun.lifecycle.trouble import Trouble
 from perfrun.lifecycle.undoing import by_agents, undo
@@ -43,9 +44,10 @@ def intend(stage: Stage, start_at: dt.datetime, scene: Scene) -> FaultStatus:
     starts_at = start_at + dt.timedelta(seconds=float(stage.parameters["offset"]))
     ask = _asked(stage, starts_at, scene)
     seed = chaos.seed if chaos.seed is not None else seed_of(scene.run.meta.uid, stage.id)
+    spike = ask.harm != "nodes"
     intended = FaultStatus(
-        id=stage.id, kind=chaos.kind, backend=chaos.backend, seed=seed, nodes=(), starts_at=starts_at,
-        ends_at=ask.ends_at,
+        id=stage.id, kind="spike" if spike else chaos.kind, backend="native" if spike else chaos.backend, seed=seed,
+        nodes=(), starts_at=starts_at, ends_at=ask.ends_at,
     )  # fmt: skip
     if (no := refusal(ask)) is not None:
         return intended.replace(state="Refused", reason=no.reason, message=no.message)
@@ -61,7 +63,7 @@ def patience(fault: FaultStatus) -> dt.timedelta:
 
 def avoid(fault: FaultStatus | None, target: TargetSpec) -> tuple[str, ...]:
     """Return the nodes on which no generator may run: those that fail, unless the target spares no generator."""
-    if fault is None or "generator" not in target.chaos.spare:
+    if fault is None or fault.kind == "spike" or "generator" not in target.chaos.spare:
         return ()
     return tuple(each.node for each in fault.nodes)
 
@@ -125,7 +127,14 @@ def _asked(stage: Stage, starts_at: dt.datetime, scene: Scene) -> GuardInput:
         generators=target.pods.node_selector | target.load.node_selector,
         foreign_faults=seen.foreign_faults,
         denied=seen.denied,
+        harm=_harm(stage),
     )
+
+
+def _harm(stage: Stage) -> Harm:
+    if stage.parameters.get("kind") != "spike":
+        return "nodes"
+    return "containers" if stage.parameters["spike"]["inject"] else "nothing"
 
 
 def _unhealthy(stage: Stage, fault: FaultStatus, scene: Scene) -> Trouble | None:
@@ -133,7 +142,7 @@ def _unhealthy(stage: Stage, fault: FaultStatus, scene: Scene) -> Trouble | None
     if not fault.starts_at - arming.ARMED <= scene.now < fault.starts_at:
         return None
     ask = _asked(stage, fault.starts_at, scene)
-    found = _outrun(ask, scene) or unhealthy(ask) or nobody_left(ask, [each.node for each in fault.nodes])
+    found = _outrun(ask, scene) or changed(ask, [each.node for each in fault.nodes])
     return Trouble(found.reason, found.message) if found is not None else None
 
 

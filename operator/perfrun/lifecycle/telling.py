@@ -6,11 +6,12 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Final
 
-from perfrun.api.chaos import Backend, FaultKind
+from perfrun.api.chaos import AnyFault, Backend
 from perfrun.api.faults import FaultStatus, NodeFault, Scaling
 
-_DONE: Final[dict[FaultKind, str]] = {
+_DONE: Final[dict[AnyFault, str]] = {
     "isolate": "isolated", "freeze": "frozen", "drain": "drained", "pod-kill": "hit by a pod kill",
+    "spike": "watched for latency spikes",
 }  # fmt: skip
 _BY: Final[dict[Backend, str]] = {"native": "", "chaos-mesh": " by Chaos Mesh", "litmus": " by Litmus"}
 _NAMES: Final = 4

@@ -89,7 +89,7 @@ def ended(pod: PodView) -> bool:
 
 def by_agents(fault: FaultStatus) -> bool:
     """Whether fault agents carry it out."""
-    return fault.backend == "native" and fault.kind in ("isolate", "freeze")
+    return fault.backend == "native" and fault.kind in ("isolate", "freeze", "spike")
 
 
 def load_of(fault: FaultStatus, scene: Scene) -> Stage | None:
@@ -106,8 +106,11 @@ def agents_of(fault: FaultStatus, scene: Scene, node: str = "") -> tuple[AgentVi
 
 
 def cut_short(fault: FaultStatus) -> str:
-    """Return which nodes were themselves again long before the end, in a sentence; empty for none."""
-    if fault.kind == "pod-kill":
+    """Return which nodes were themselves again long before the end, in a sentence; empty for none.
+
+    A pod that was killed is undone at once, and an agent that has made all its spikes, or seen one, has no more to do.
+    """
+    if fault.kind in ("pod-kill", "spike"):
         return ""
     early = [each for each in fault.nodes if each.undone_at is not None and each.undone_at < fault.ends_at - CUT_SHORT]
     if not early:
@@ -314,6 +317,8 @@ def _doubts(fault: FaultStatus, spared: list[NodeFault], inferred: list[str]) ->
         told = "; ".join(f"{each.node}: {each.proof}" for each in spared)
         return "AgentRefused", f"not all nodes failed: {told}"
     if unproven:
+        if fault.kind == "spike":
+            return "FaultNotProven", f"the agent on {', '.join(unproven)} left no report of what it made and saw"
         text = f"it is not proven that {', '.join(unproven)} failed: nobody saw it, and no agent left a report"
         return "FaultNotProven", text
     if short := cut_short(fault):
@@ -326,6 +331,6 @@ def _doubts(fault: FaultStatus, spared: list[NodeFault], inferred: list[str]) ->
 
 def _presumed(fault: FaultStatus, node: NodeFault) -> NodeFault:
     """An agent begins on time or not at all, so a node whose failure was seen failed at the start."""
-    if node.injected_at is not None or node.not_ready_at is None or not by_agents(fault):
+    if node.injected_at is not None or node.not_ready_at is None or not by_agents(fault) or fault.kind == "spike":
         return node
     return node.replace(injected_at=fault.starts_at)

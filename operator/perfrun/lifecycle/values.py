@@ -90,6 +90,7 @@ class PodView:
 
     ``phase`` is the pod's. ``waiting`` is the container's waiting reason (ImagePullBackOff), or ``Unschedulable``;
     ``reason`` is the pod's or the container's termination reason (Evicted, DeadlineExceeded, OOMKilled, Error).
+    ``ip`` is its address, once it has one: that of its node where it uses the node's network.
     """
 
     name: str
@@ -107,6 +108,7 @@ class PodView:
     index: int | None = None
     stage: str = ""
     attempt: int = 0
+    ip: str = ""
 
 
 @attrs.frozen
@@ -205,11 +207,17 @@ class FeatureObservation:
 
 @attrs.frozen
 class StartPod:
-    """Create the pod of one attempt; creating it twice is creating it once, for its name is derived."""
+    """Create the pod of one attempt; creating it twice is creating it once, for its name is derived.
+
+    ``stage`` holds what the pod is told. It runs ``on`` that node only, where one is named, and never on those in
+    ``avoid``.
+    """
 
     name: str
     stage: Stage
     attempt: int
+    on: str = ""
+    avoid: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -253,14 +261,18 @@ class Release:
 
 @attrs.frozen
 class StartAgent:
-    """Create the pod of a fault agent on a node; creating it twice is creating it once."""
+    """Create the pod of a fault agent on a node; creating it twice is creating it once.
+
+    ``attempt`` is that at the fault's stage, of which an agent of kind spike hands in the result.
+    """
 
     name: str
     fault: str
     node: str
-    kind: Literal["isolate", "freeze", "undo"]
+    kind: Literal["isolate", "freeze", "spike", "undo"]
     starts_at: dt.datetime
     ends_at: dt.datetime
+    attempt: int = 1
 
 
 @attrs.frozen
@@ -324,7 +336,8 @@ class Store:
     """
 
     name: str
-    content: str
+    content: bytes
+    media_type: str = "application/json"
 
 
 @attrs.frozen

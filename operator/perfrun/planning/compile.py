@@ -12,7 +12,7 @@ from perfrun.api.plan import Claim, Plan, PlannedScenario, PlannedStep, Stage
 from perfrun.api.target import TargetSpec
 from perfrun.capabilities.base import PlanError, ScenarioPlan, Settings
 from perfrun.capabilities.registry import capability, vocabularies
-from perfrun.language.model import Feature, Role, Scenario, Step
+from perfrun.language.model import Cell, Feature, Role, Scenario, Step
 from perfrun.language.read import read_feature
 
 MAX_SCENARIOS: Final = 200
@@ -71,7 +71,7 @@ def compile_plan(feature: Feature, target: TargetSpec, policy: Policy) -> Plan:
 
 def _scenario(scenario: Scenario, target: TargetSpec, settings: Settings) -> tuple[PlannedScenario, tuple[Stage, ...]]:
     stages: list[Stage] = []
-    claims: dict[int, Claim] = {}
+    claims: dict[int, Claim | tuple[Claim, ...]] = {}
     for name in _capabilities(scenario):
         joined = attrs.evolve(settings, after=next((each.id for each in reversed(stages) if each.kind in _LASTING), ""))
         part = _part(name, scenario, target, joined)
@@ -96,18 +96,34 @@ def _part(name: str, scenario: Scenario, target: TargetSpec, settings: Settings)
     return owner.plan(scenario, target, settings)
 
 
-def _planned(scenario: Scenario, claims: Mapping[int, Claim], not_implemented: str = "") -> PlannedScenario:
+def _planned(
+    scenario: Scenario, claims: Mapping[int, Claim | tuple[Claim, ...]], not_implemented: str = ""
+) -> PlannedScenario:
     return PlannedScenario(
         name=_name(scenario),
         line=scenario.location.line,
         tags=scenario.tags,
-        steps=tuple(_step(step, claims.get(index)) for index, step in enumerate(scenario.steps)),
+        steps=tuple(each for index, step in enumerate(scenario.steps) for each in _steps(step, claims.get(index))),
         not_implemented=not_implemented,
     )
 
 
-def _step(step: Step, claim: Claim | None) -> PlannedStep:
-    return PlannedStep(keyword=_KEYWORDS[step.role], text=step.text, line=step.location.line, claim=claim)
+def _steps(step: Step, claims: Claim | tuple[Claim, ...] | None) -> tuple[PlannedStep, ...]:
+    """Return a step as planned: once, or once for each row of its table where each promises something."""
+    planned = PlannedStep(keyword=_KEYWORDS[step.role], text=step.text, line=step.location.line)
+    if not isinstance(claims, tuple):
+        return (planned.replace(claim=claims),)
+    rows = step.table.rows if step.table is not None else ()
+    return tuple(
+        planned.replace(text=f"{step.text} {_told(row)}", line=row[0].location.line, claim=claim)
+        for row, claim in zip(rows, claims, strict=True)
+    )
+
+
+def _told(row: tuple[Cell, ...]) -> str:
+    """Return a row in words: what it is about, and the rest of it in parentheses."""
+    first, *rest = (cell.text for cell in row)
+    return f"{first} ({', '.join(rest)})" if rest else first
 
 
 def _name(scenario: Scenario) -> str:

@@ -8,7 +8,8 @@ import attrs
 import pytest
 
 from perfrun.api.chaos import Chaos, Window
-from perfrun.lifecycle.guards import RULES, GuardInput, possible, refusal
+from perfrun.lifecycle.asked import GuardInput
+from perfrun.lifecycle.guards import RULES, changed, possible, refusal
 from perfrun.lifecycle.values import Missing, NodeView
 
 NOON = dt.datetime(2026, 11, 25, 12, 0, tzinfo=dt.UTC)
@@ -169,9 +170,99 @@ def test_a_fault_that_is_permitted_may_be(case):
 
 def test_every_rule_is_the_first_to_refuse_something():
     asks = [attrs.evolve(SOUND, **changes) for changes, _, _ in REFUSED.values()]
-    assert {next(rule for rule in RULES if rule(ask)) for ask in asks} == set(RULES)
+    assert {next(rule for rule in RULES["nodes"] if rule(ask)) for ask in asks} == set(RULES["nodes"])
 
 
 def test_only_nodes_behind_the_service_may_fail():
     ask = attrs.evolve(SOUND, serving=on(2), nodes=nodes(node("n9")))
     assert possible(ask).names == ("n1", "n2")
+
+
+ONE = {"wanted": 0, "serving": on(1), "harm": "containers"}
+"""Containers on the one node that serves are held up."""
+
+HOLDING_UP = {
+    "not allowed": (chaos(allowed=False), "ChaosNotAllowed", ["before any container is held up"]),
+    "no right": ({"denied": "the operator may not list pods"}, "MissingRights", ["list pods"]),
+    "an unknown node": (chaos(nodes=("n9",)), "UnknownNode", ["n9"]),
+    "longer than allowed": (chaos(max_duration="30s"), "TooLong", ["60 s", "spikes.inject, spikes.rounds"]),
+    "no window open": (chaos(windows=(WINDOW,)), "OutsideWindow", ["2026-11-25 21:00 UTC"]),
+    "no endpoints": ({"serving": {}}, "NoEndpoints", ["web has no ready endpoint"]),
+    "a node that is not ready": ({"nodes": nodes(node("n7", ready=False))}, "ClusterUnhealthy", ["n7"]),
+    "another run's fault": ({"foreign_faults": ("shop/llm-7",)}, "AnotherFault", ["shop/llm-7"]),
+    "a node that is protected": (
+        {"nodes": nodes(node("n1", pool="a"))} | chaos(protected_labels={"pool": "a"}),
+        "NoCandidates", ["0 may have containers held up", "1 with a label of chaos.protectedLabels"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", HOLDING_UP)
+def test_to_hold_containers_up_asks_for_all_that_is_permitted(case):
+    changes, reason, parts = HOLDING_UP[case]
+    found = refusal(attrs.evolve(SOUND, **(ONE | changes)))
+    assert found is not None
+    assert found.reason == reason, found
+    for part in parts:
+        assert part in found.message
+
+
+def test_every_rule_on_containers_is_the_first_to_refuse_something():
+    asks = [attrs.evolve(SOUND, **(ONE | changes)) for changes, _, _ in HOLDING_UP.values()]
+    assert {next(rule for rule in RULES["containers"] if rule(ask)) for ask in asks} == set(RULES["containers"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        chaos(max_nodes=0, max_share=0.0),
+        {"protected": {"n1": "the operator and Prometheus"}},
+        {"nodes": {"n1": node("n1")}},
+        chaos(backend="litmus", kind="drain"),
+    ],
+    ids=["one node serves", "no node may fail", "what the node carries", "generators have no other", "another tool"],
+)
+def test_where_no_node_fails_no_rule_on_failing_nodes_applies(changes):
+    ask = attrs.evolve(SOUND, **(ONE | changes))
+    assert refusal(ask) is None
+    assert possible(ask).names == ("n1",)
+
+
+WATCHING = ONE | {"harm": "nothing"} | chaos(allowed=False, max_duration="1s", windows=(WINDOW,), nodes=("n9",))
+
+
+def test_to_watch_takes_no_permission_to_break_anything():
+    ask = attrs.evolve(SOUND, **WATCHING)
+    assert refusal(ask) is None
+    assert possible(attrs.evolve(ask, serving=on(3), nodes=nodes(node("n1", ready=False)))).names == ("n2", "n3")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"denied": "the operator may not create pods"}, "MissingRights"),
+        ({"serving": {}}, "NoEndpoints"),
+        ({"nodes": nodes(node("n1", ready=False))}, "ClusterUnhealthy"),
+        ({"foreign_faults": ("shop/llm-7",)}, "AnotherFault"),
+    ],
+)
+def test_to_watch_is_refused_where_nothing_would_be_seen(changes, reason):
+    found = refusal(attrs.evolve(SOUND, **(WATCHING | changes)))
+    assert found is not None
+    assert found.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("harm", "changes", "reason"),
+    [
+        ("nodes", {"serving": on(1)}, "NoEndpointsLeft"),
+        ("nodes", {"nodes": nodes(node("n7", ready=False))}, "ClusterUnhealthy"),
+        ("containers", {"nodes": nodes(node("n7", ready=False))}, "ClusterUnhealthy"),
+        ("containers", {"serving": on(1)}, ""),
+        ("nothing", {"nodes": nodes(node("n7", ready=False))}, ""),
+    ],
+)
+def test_just_before_a_fault_only_what_may_have_changed_is_asked_again(harm, changes, reason):
+    found = changed(attrs.evolve(SOUND, harm=harm, **changes), ["n1"])
+    assert (found.reason if found is not None else "") == reason
