@@ -1,9 +1,43 @@
 package trace
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"time"
+)
 
 // Open opens the best source that works here, or the one that opts force.
-func Open(opts Options) (Source, error) { return nil, errors.New("not yet") }
+func Open(opts Options) (Source, error) {
+	if opts.Bytes == 0 {
+		opts.Bytes = 4 << 20
+	}
+	if opts.Keep == 0 {
+		opts.Keep = 3 * time.Second
+	}
+	sources := []string{SourceBTF, SourceRaw, SourceFtrace}
+	if opts.Force != "" {
+		sources = []string{opts.Force}
+	}
+	var failed []error
+	for _, name := range sources {
+		source, err := open(name, opts)
+		if err == nil {
+			return source, nil
+		}
+		failed = append(failed, fmt.Errorf("%s: %w", name, err))
+	}
+	return nil, fmt.Errorf("this kernel offers no source of events: %w", errors.Join(failed...))
+}
+
+func open(name string, opts Options) (Source, error) {
+	switch name {
+	case SourceBTF, SourceRaw:
+		return openBPF(name, opts)
+	case SourceFtrace:
+		return nil, errors.New("not here")
+	}
+	return nil, fmt.Errorf("there is no such source: expected %s, %s or %s", SourceBTF, SourceRaw, SourceFtrace)
+}
 
 // Leftovers lists the instances of ftrace that a source left behind, and removes them where it is asked to.
 func Leftovers(remove bool) ([]string, error) { return nil, nil }

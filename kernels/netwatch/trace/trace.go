@@ -15,7 +15,8 @@ const (
 	QdiscEnqueue = "qdisc_enqueue" // the queueing discipline keeps it
 	QdiscDequeue = "qdisc_dequeue" // and gives it back
 	DevXmit      = "dev_xmit"      // the driver takes it
-	NetifReceive = "netif_receive" // it comes in at a device (from the backlog's softirq, or from the driver)
+	NetifRx      = "netif_rx"      // the receiving device puts it into a CPU's backlog, for the softirq
+	NetifReceive = "netif_receive" // the softirq (or the driver's own) takes it up
 	SockReady    = "sock_ready"    // TCP has the segment and processes it for its socket
 	Recv         = "recv"          // the socket's bytes reached the task that reads it
 	Drop         = "drop"          // the kernel threw it away; Reason says why
@@ -48,7 +49,8 @@ type Event struct {
 type Target struct {
 	NetNS uint32 // the inode of its network namespace
 	Addr  netip.AddrPort
-	PIDs  []int // the tasks (threads) that live there; only ftrace needs them
+	PIDs  []int    // the tasks (threads) that live there; only ftrace needs them
+	Devs  []string // the devices that its packets cross; only ftrace needs them, and takes all where there are none
 }
 
 // The sources, best first.
