@@ -17,6 +17,7 @@ import attrs
 
 from perfrun.adapters.observe import observe_feature, observe_run
 from perfrun.api.run import ArtifactLink, RunStatus
+from perfrun.lifecycle.attachments import suffix_of
 from perfrun.lifecycle.decide_feature import decide_feature
 from perfrun.lifecycle.decide_run import decide_run
 from perfrun.lifecycle.decide_target import decide_target
@@ -117,9 +118,9 @@ async def _stored(
     for action in actions:
         if not isinstance(action, Store):
             continue
-        path = f"{artifact_root(run.meta.uid)}/{action.name}.json"
+        path = f"{artifact_root(run.meta.uid)}/{action.name}{suffix_of(action.media_type)}"
         try:
-            link = await world.artifacts.put(path, action.content.encode())
+            link = await world.artifacts.put(path, action.content)
         except OSError as error:
             log.exception("evidence not stored", extra={"path": path})
             events.append(Emit("Warning", "EvidenceNotStored", f"{path} could not be stored: {error}"))

@@ -102,7 +102,8 @@ async def _images(run: Run, selector: Mapping[str, str], cluster: Cluster) -> Ma
 
 async def _results(run: Run, frozen: Frozen, world: World) -> Mapping[str, HandedIn]:
     open_scenario = len(run.status.scenarios)
-    wanted = [stage for stage in frozen.plan.stages if stage.kind == "pod" and stage.scenario == open_scenario]
+    mine = [stage for stage in frozen.plan.stages if stage.scenario == open_scenario]
+    wanted = [stage for stage in mine if stage.kind == "pod" or stage.parameters.get("kind") == "spike"]
     states = {each.id: each for each in run.status.stages}
     found = await asyncio.gather(*(_result(run, stage, states[stage.id], world) for stage in wanted))
     return {stage.id: each for stage, each in zip(wanted, found, strict=True) if each is not None}
@@ -112,7 +113,8 @@ async def _result(run: Run, stage: Stage, state: StageStatus, world: World) -> H
     if state.attempt == 0:
         return None
     path = result_path(run.meta.uid, stage.id, state.attempt)
-    return await handed_in(world.artifacts, path, stage.id, f"pod {state.pod}")
+    who = f"pod {state.pod}" if stage.kind == "pod" else f"the agent of {stage.id}"
+    return await handed_in(world.artifacts, path, stage.id, who)
 
 
 async def _answers(run: Run, frozen: Frozen, world: World) -> Mapping[str, QueryAnswer]:

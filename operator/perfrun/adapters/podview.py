@@ -41,6 +41,7 @@ def pod_view(pod: Mapping[str, Any], container_name: str = _CONTAINER) -> PodVie
         index=completion_index(pod),
         stage=found.get(labels.STAGE, ""),
         attempt=int(number) if (number := found.get(labels.ATTEMPT, "")).isdecimal() else 0,
+        ip=status.get("podIP") or "",
     )
 
 

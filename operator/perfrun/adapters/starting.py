@@ -37,6 +37,7 @@ class Starting:
             ValueError: the run has no frozen plan.
         """
         attempt = attempt_of(run, action.name, action.stage, action.attempt)
+        attempt = attrs.evolve(attempt, on=action.on, avoid=action.avoid)
         try:
             await self.api.create(pods_path(run.meta.namespace), benchmark_pod(attempt, self.pods))
         except AlreadyExists:

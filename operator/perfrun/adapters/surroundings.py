@@ -11,6 +11,7 @@ import attrs
 from perfrun.api.plan import Stage
 from perfrun.api.run import Frozen, StageStatus
 from perfrun.capabilities.base import ServedIds
+from perfrun.lifecycle.attachments import attached
 from perfrun.lifecycle.needs import Needs
 from perfrun.lifecycle.values import HandedIn, Missing, Run, RunObservation, WorkloadView
 from perfrun.ports import Artifacts, Cluster, shard_path
@@ -60,7 +61,10 @@ async def handed_in(artifacts: Artifacts, path: str, name: str, who: str) -> Han
     link, content = stored
     link = link.replace(name=name)
     try:
-        return HandedIn(link, Result.from_json(content.decode()))
+        result = Result.from_json(content.decode())
+        # What cannot be kept is told before anything is made of the rest.
+        attached(name, result)
+        return HandedIn(link, result)
     except (ContractError, UnicodeDecodeError) as error:
         text = f"{who} handed in something that is no result: {error}"
         return HandedIn(link, Missing("MalformedResult", text))

@@ -20,6 +20,7 @@ from perfrun.controller.access import Access, DeniedError, bearer
 from perfrun.controller.gates import verdict_of
 from perfrun.controller.results import MAX_RESULT_BYTES, Place, Results
 from perfrun.controller.telemetry import Telemetry
+from perfrun.lifecycle.attachments import media_type_of
 from perfrun.lifecycle.values import Key
 from perfrun.ports import Artifacts, Cluster, Unavailable
 
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 
 _RETRY: Final = {"Retry-After": "1"}
 _MAX_REVIEW_BYTES: Final = 4 * 1024 * 1024
+
+_INERT: Final = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+"""Pictures come from pods; what a browser is shown of them runs no script and loads nothing."""
 
 Review = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -126,9 +130,8 @@ def _giving(services: Services) -> Callable[[web.Request], Awaitable[web.StreamR
         if found is None:
             return _told(404, f"there is no artifact {path}")
         link, content = found
-        kind = "application/json" if path.endswith(".json") else "application/octet-stream"
-        headers = {"ETag": f'"{link.digest}"', "X-Content-Type-Options": "nosniff"}
-        return web.Response(body=content, content_type=kind, headers=headers)
+        headers = {"ETag": f'"{link.digest}"', "X-Content-Type-Options": "nosniff", "Content-Security-Policy": _INERT}
+        return web.Response(body=content, content_type=media_type_of(path), headers=headers)
 
     return give
 

@@ -15,6 +15,7 @@ import datetime as dt
 
 from perfrun.api.durations import seconds
 from perfrun.api.faults import FINALIZER
+from perfrun.api.plan import Stage
 from perfrun.api.run import Frozen, Phase, RunStatus, StageStatus
 from perfrun.lifecycle.asking import ASKED, ask, asked_from
 from perfrun.lifecycle.conditions import merged, run_conditions
@@ -22,7 +23,7 @@ from perfrun.lifecycle.ending import end, restore
 from perfrun.lifecycle.freezing import freeze
 from perfrun.lifecycle.needs import disturbs
 from perfrun.lifecycle.notes import SAMPLES, fault_events, scenario_note
-from perfrun.lifecycle.progress import final
+from perfrun.lifecycle.progress import Scene, final
 from perfrun.lifecycle.turns import advance_stage
 from perfrun.lifecycle.values import (
     Decision,
@@ -102,13 +103,15 @@ def _go_on(work: Work) -> Work:
 def _scenario(work: Work, frozen: Frozen, index: int) -> tuple[Work, bool]:
     """Advance the stages of one scenario, and judge it when all of them are final."""
     mine = [stage for stage in frozen.plan.stages if stage.scenario == index]
-    for stage in (each for each in mine if each.kind not in (*ASKED, "fault")):
-        fault = next((each for each in mine if each.kind == "fault" and each.alongside == stage.id), None)
-        work, doing = advance_stage(work, frozen, stage, fault)
+    for stage in (each for each in mine if each.kind not in ASKED and not each.alongside):
+        along = [each for each in mine if each.alongside == stage.id]
+        work, doing = advance_stage(work, frozen, stage, along)
         if doing:
             return work.say(scenario_note(frozen, index, doing)), False
     asked = [stage for stage in mine if stage.kind in ASKED]
     scene = work.scene(frozen)
+    if any(_unread(each, scene) for each in mine):
+        return work.do(work.status, look_at=work.now), False
     due = asked_from(mine, scene)
     if work.now < due:
         return work.do(work.status, look_at=due).say(scenario_note(frozen, index, SAMPLES)), False
@@ -119,6 +122,11 @@ def _scenario(work: Work, frozen: Frozen, index: int) -> tuple[Work, bool]:
         if complete or each.status.state != "Done":
             work = work.take(each)
     return (judge(work, frozen, index, mine), True) if complete else (work, False)
+
+
+def _unread(stage: Stage, scene: Scene) -> bool:
+    """Whether a load is over whose results this look did not read: it had another stage in view."""
+    return stage.kind == "load" and scene.stage(stage.id).state == "Done" and stage.id not in scene.seen.shards
 
 
 def _afterwards(run: Run, now: dt.datetime) -> Decision[RunStatus]:

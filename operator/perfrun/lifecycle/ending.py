@@ -116,7 +116,7 @@ def _conclude(work: Work, suffix: str) -> Work:
         duration=elapsed(status.started_at or work.now, work.now),
     )  # fmt: skip
     event = Emit("Normal" if phase is Phase.PASSED else "Warning", phase.value, status.message)
-    stores = (Store("report", report(status)),) if status.scenarios else ()
+    stores = (Store("report", report(status).encode()),) if status.scenarios else ()
     return work.do(fitted(status), *stores, event)
 
 

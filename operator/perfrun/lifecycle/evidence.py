@@ -1,4 +1,8 @@
-"""From what was observed to the evidence on which scenarios are judged, and its record for the artifact store."""
+"""From what was observed to the evidence on which scenarios are judged, and its record for the artifact store.
+
+What goes along with a load is judged with all that is known of that load, for what was measured beside half a load
+says nothing about a whole one.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,10 @@ import attrs
 
 from perfrun.api.plan import Stage
 from perfrun.api.run import ArtifactLink, RunStatus, StageStatus
-from perfrun.capabilities.base import Evidence, QueryAnswer
-from perfrun.lifecycle.values import RunObservation, Store
+from perfrun.capabilities.base import Evidence, FoundPeak, QueryAnswer
+from perfrun.capabilities.peak import found
+from perfrun.lifecycle.attachments import attached
+from perfrun.lifecycle.values import Missing, RunObservation, Store
 from perfrun_kernels.contract import Result
 
 
@@ -19,7 +25,17 @@ def by_stage(stages: Iterable[Stage], status: RunStatus, seen: RunObservation) -
     mine = tuple(stages)
     states = {each.id: each for each in status.stages}
     loads = {stage.id: _load(stage, states[stage.id], mine, status, seen) for stage in mine if stage.kind == "load"}
-    return {stage.id: loads.get(stage.id) or _evidence(stage, states[stage.id], loads, seen) for stage in mine}
+    evidence = {}
+    for stage in mine:
+        if stage.id in loads:
+            evidence[stage.id] = loads[stage.id]
+        elif stage.alongside in loads:
+            load = next(each for each in mine if each.id == stage.alongside)
+            around = attrs.evolve(loads[load.id], peak=_peak(load, mine, states, loads))
+            evidence[stage.id] = _along(stage, around, mine, states, status, seen)
+        else:
+            evidence[stage.id] = _evidence(stage, states[stage.id], loads, seen)
+    return evidence
 
 
 def _evidence(stage: Stage, state: StageStatus, loads: Mapping[str, Evidence], seen: RunObservation) -> Evidence:
@@ -34,6 +50,52 @@ def _evidence(stage: Stage, state: StageStatus, loads: Mapping[str, Evidence], s
         return _result_lost(f"the result of pod {state.pod} was", state.pod)
     result = handed_in.result if handed_in is not None and isinstance(handed_in.result, Result) else None
     return Evidence(result=result, pod=state.pod)
+
+
+def _along(
+    stage: Stage, load: Evidence, mine: tuple[Stage, ...], states: Mapping[str, StageStatus], status: RunStatus,
+    seen: RunObservation,
+) -> Evidence:  # fmt: skip
+    """Return the evidence of a pod or a fault that went along with a load: its own result, and all around it."""
+    state, handed_in = states[stage.id], seen.results.get(stage.id)
+    pods = [each.id for each in mine if each.kind == "pod" and each.alongside == stage.alongside]
+    beside = {name: result for name in pods if (result := _measured(states[name], seen)) is not None}
+    lost = "its result was handed in, but the artifact store no longer has it"
+    evidence = attrs.evolve(
+        load, result=_measured(state, seen), pod=state.pod, beside=beside,
+        lacking={name: states[name].message or lost for name in pods if name not in beside},
+        fault=next((each for each in status.faults if each.id == stage.id), load.fault),
+    )  # fmt: skip
+    if state.state == "Lost":
+        return attrs.evolve(
+            evidence, lost_reason=state.reason, lost_message=state.message, broken=state.broken
+        )  # fmt: skip
+    if handed_in is not None and isinstance(handed_in.result, Missing):
+        wrong = handed_in.result
+        return attrs.evolve(evidence, lost_reason=wrong.reason, lost_message=wrong.message, broken=True)
+    if stage.kind == "pod" and evidence.result is None and not evidence.lost_reason:
+        return attrs.evolve(evidence, lost_reason="ResultLost", lost_message=f"pod {state.pod}: {lost}")
+    return evidence
+
+
+def _measured(state: StageStatus, seen: RunObservation) -> Result | None:
+    """Return the result that a stage ended with."""
+    handed_in = seen.results.get(state.id)
+    if state.state != "Done" or handed_in is None or not isinstance(handed_in.result, Result):
+        return None
+    return handed_in.result
+
+
+def _peak(
+    load: Stage, mine: tuple[Stage, ...], states: Mapping[str, StageStatus], loads: Mapping[str, Evidence]
+) -> FoundPeak | None:
+    """Return how the rate of a load was found, where another load found it."""
+    climb = next((each for each in mine if each.id == load.rate_of), None)
+    if climb is None:
+        return None
+    if loads[climb.id].lost_reason:
+        return FoundPeak(states[climb.id].rate, loads[climb.id].lost_message)
+    return found(loads[climb.id].shards, climb.parameters)
 
 
 def _answer(stage: Stage, state: StageStatus, load: Evidence, seen: RunObservation) -> Evidence:
@@ -60,7 +122,7 @@ def _load(
     ids = next((each.id for each in mine if each.kind == "ids" and each.parameters["after"] == stage.id), "")
     return Evidence(
         shards=shards, pod=state.pod, serving=state.serving, ids=seen.ids.get(ids),
-        start_at=state.start_at.timestamp() if state.start_at is not None else 0.0,
+        start_at=state.start_at.timestamp() if state.start_at is not None else 0.0, rate=state.rate,
         fault=next((each for each in status.faults if each.id == fault), None),
     )  # fmt: skip
 
@@ -83,16 +145,19 @@ def links(stages: Iterable[Stage], status: RunStatus, seen: RunObservation) -> t
 
 
 def record(index: int, stages: Iterable[Stage], status: RunStatus, seen: RunObservation) -> tuple[Store, ...]:
-    """Return what keeps a scenario's query answers and the servers' request ids, which no one else keeps."""
+    """Return what keeps a scenario's query answers, the servers' request ids and the files that go with results."""
     done = {each.id for each in status.stages if each.state == "Done"}
     mine = [each.id for each in stages if each.id in done]
     answers = {name: _plain(seen.answers[name]) for name in mine if name in seen.answers}
     ids = {name: attrs.asdict(seen.ids[name]) for name in mine if name in seen.ids}
-    return tuple(
-        Store(f"scenario-{index + 1}-{kind}", json.dumps(kept, sort_keys=True))
-        for kind, kept in (("queries", answers), ("ids", ids))
-        if kept
+    kept = tuple(
+        Store(f"scenario-{index + 1}-{kind}", json.dumps(what, sort_keys=True).encode())
+        for kind, what in (("queries", answers), ("ids", ids))
+        if what
     )
+    results = [(name, seen.results[name].result) for name in mine if name in seen.results]
+    files = [attached(name, result) for name, result in results if isinstance(result, Result)]
+    return (*kept, *(each for some in files for each in some))
 
 
 def _plain(answer: QueryAnswer) -> dict[str, object]:

@@ -3,6 +3,9 @@
 The moment at which all generators begin is written before their Job is created. One that is not ready by then says
 so, and the whole attempt is made again with a longer lead: half a load would be another load. An attempt that is
 given up goes back to Waiting, so that every attempt begins from a fresh look at the world.
+
+A load may find a rate for those after it. Their schedules state shares of it, and what it came to is written before
+their generators are started.
 """
 
 from __future__ import annotations
@@ -13,14 +16,18 @@ from collections.abc import Mapping
 from perfrun.api.faults import ServingNode
 from perfrun.api.plan import Stage
 from perfrun.api.run import StageStatus
+from perfrun.capabilities.peak import found
 from perfrun.lifecycle.progress import Progress, Scene, final, lost
 from perfrun.lifecycle.trouble import Trouble, trouble
-from perfrun.lifecycle.values import HandedIn, Missing, NodeView, StartLoad, StopLoad
+from perfrun.lifecycle.values import HandedIn, Missing, NodeView, PodView, StartLoad, StopLoad, StopPod
 from perfrun.manifests.names import pod_name
 from perfrun_kernels.contract import Result
 
 ENDPOINT_PATIENCE = dt.timedelta(seconds=15)
 """How long a load waits for a Service that has no ready endpoint."""
+
+LEFT_PATIENCE = dt.timedelta(seconds=30)
+"""How long a load waits for pods that are left of before; on a dead node they never go."""
 
 RECHECK = dt.timedelta(seconds=1)
 """How soon it is looked again after something that no event announces."""
@@ -50,6 +57,9 @@ def begin(stage: Stage, scene: Scene) -> Progress:
         # What is left of an earlier attempt or scenario would add to this load.
         stops = tuple(StopLoad(name) for name in sorted(scene.seen.jobs))
         return Progress(was.replace(since=since, message="generators of before are ending"), stops, now + RECHECK)
+    if (left := _left(scene)) and now < since + LEFT_PATIENCE:
+        ends = tuple(StopPod(pod.name) for pod in left if not pod.deleting)
+        return Progress(was.replace(since=since, message="pods of before are ending"), ends, now + RECHECK)
     serving = scene.seen.serving
     if isinstance(serving, Missing) or not serving:
         name = scene.target.service.name if scene.target.service is not None else ""
@@ -63,6 +73,7 @@ def begin(stage: Stage, scene: Scene) -> Progress:
     starting = was.replace(
         state="Starting", attempt=attempt, pod=pod_name(scene.run.meta.name, stage.id, attempt), since=now,
         start_at=start_at, serving=_serving(serving, scene.seen.nodes), reason="", message="",
+        rate=scene.stage(stage.rate_of).rate if stage.rate_of else None,
     )  # fmt: skip
     return Progress(starting, look_at=now + RECHECK)
 
@@ -73,7 +84,7 @@ def start(stage: Stage, status: StageStatus, avoid: tuple[str, ...]) -> StartLoa
         msg = f"load {stage.id} is {status.state} without a start; its status was edited by hand"
         raise ValueError(msg)
     return StartLoad(
-        name=status.pod, stage=stage, attempt=status.attempt, start_at=status.start_at, avoid=avoid,
+        name=status.pod, stage=_rated(stage, status), attempt=status.attempt, start_at=status.start_at, avoid=avoid,
         rather_not=tuple(each.node for each in status.serving if each.node not in avoid),
     )  # fmt: skip
 
@@ -87,6 +98,25 @@ def give_up(stage: Stage, was: StageStatus, wrong: Trouble, now: dt.datetime) ->
     return Progress(lost(was, wrong, now), stop)
 
 
+def _left(scene: Scene) -> list[PodView]:
+    """Return the pods that went along with a load of before and still run; they hold ports, and measure."""
+    stages = scene.status.frozen.plan.stages if scene.status.frozen is not None else ()
+    along = {each.id for each in stages if each.kind == "pod" and each.alongside}
+    pods = scene.seen.pods.values()
+    return [pod for pod in pods if pod.stage in along and pod.phase not in ("Succeeded", "Failed")]
+
+
+def _rated(stage: Stage, status: StageStatus) -> Stage:
+    """Return the stage with requests per second in its schedule, where it states shares of a rate."""
+    if not stage.rate_of:
+        return stage
+    if status.rate is None:
+        msg = f"load {stage.id} is {status.state} without a rate; its status was edited by hand"
+        raise ValueError(msg)
+    schedule = [{**each, "rate": each["rate"] * status.rate} for each in stage.parameters["schedule"]]
+    return stage.replace(parameters={**stage.parameters, "schedule": schedule})
+
+
 def _serving(serving: Mapping[str, tuple[str, ...]], nodes: Mapping[str, NodeView]) -> tuple[ServingNode, ...]:
     return tuple(
         ServingNode(node=node, pods=pods, cpu=nodes[node].cpu if node in nodes else 0.0)
@@ -97,7 +127,7 @@ def _serving(serving: Mapping[str, tuple[str, ...]], nodes: Mapping[str, NodeVie
 def _under_way(stage: Stage, was: StageStatus, scene: Scene, avoid: tuple[str, ...]) -> Progress:
     now, handed_in = scene.now, scene.seen.shards.get(stage.id, {})
     start_at = was.start_at or now
-    if (ended := _ended(stage, was, handed_in, now)) is not None:
+    if (ended := _ended(stage, was, handed_in, scene)) is not None:
         return ended
     if (wrong := _wrong(stage, was, scene)) is not None:
         return give_up(stage, was, wrong, now)
@@ -112,8 +142,9 @@ def _under_way(stage: Stage, was: StageStatus, scene: Scene, avoid: tuple[str, .
     return Progress(was, look_at=min((each for each in due if each > now), default=now + RECHECK))
 
 
-def _ended(stage: Stage, was: StageStatus, handed_in: Mapping[int, HandedIn], now: dt.datetime) -> Progress | None:
+def _ended(stage: Stage, was: StageStatus, handed_in: Mapping[int, HandedIn], scene: Scene) -> Progress | None:
     """Return the end of the stage, if what was handed in is the end of it."""
+    now = scene.now
     results = [each.result for _, each in sorted(handed_in.items())]
     nonsense = next((each for each in results if isinstance(each, Missing)), None)
     if nonsense is not None:
@@ -134,8 +165,16 @@ def _ended(stage: Stage, was: StageStatus, handed_in: Mapping[int, HandedIn], no
         state="Done", since=now, started_at=start_at, artifact=digests[0] if len(digests) == 1 else "",
         finished_at=max(start_at, dt.datetime.fromtimestamp(finished, dt.UTC)),
     )  # fmt: skip
+    if _finds_a_rate(stage, scene):
+        peak = found(tuple(measured), stage.parameters)
+        done = done.replace(rate=peak.rate, message=peak.why)
     # Where one generator could not do its part, the others' traffic is worth nothing.
     return Progress(done, (StopLoad(was.pod),) if unmeasured else ())
+
+
+def _finds_a_rate(stage: Stage, scene: Scene) -> bool:
+    stages = scene.status.frozen.plan.stages if scene.status.frozen is not None else ()
+    return any(each.rate_of == stage.id for each in stages)
 
 
 def _wrong(stage: Stage, was: StageStatus, scene: Scene) -> Trouble | None:

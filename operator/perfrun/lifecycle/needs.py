@@ -57,9 +57,9 @@ def needs(run: Run) -> Needs:
     if current is None:
         ids = tuple(stage for stage in mine if stage.kind == "ids" and states[stage.id].state == "Running")
         return Needs(shards=_loads(mine), ids=ids)
-    if current.kind not in (*DISTURBING, "fault"):
+    if current.kind not in DISTURBING and not current.alongside:
         return Needs()
-    begins = current.kind != "fault" and states[current.id].state == "Waiting"
+    begins = not current.alongside and states[current.id].state == "Waiting"
     failing = any(not each.settled for each in status.faults) or any(
         states[stage.id].state in ("Starting", "Running") for stage in mine if stage.kind == "fault"
     )

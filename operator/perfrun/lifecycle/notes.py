@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from perfrun.api.faults import FaultStatus
 from perfrun.api.plan import Stage
@@ -23,12 +23,16 @@ def scenario_note(frozen: Frozen, index: int, doing: str) -> str:
     return f"scenario {index + 1} of {len(frozen.plan.scenarios)}: {doing}"
 
 
-def doing(stage: Stage, fault: Stage | None, scene: Scene) -> str:
-    """Return what goes on at a stage, and at the fault that goes along with it."""
+def doing(stage: Stage, along: Sequence[Stage], scene: Scene) -> str:
+    """Return what goes on at a stage, and at those that go along with it."""
     state = scene.stage(stage.id)
+    fault = next((each for each in along if each.kind == "fault"), None)
     failing = scene.fault(fault.id) if fault is not None else None
     if stage.kind == "load":
-        return _load(state, failing, scene)
+        pods = [each.id for each in along if each.kind == "pod" and scene.stage(each.id).state == "Running"]
+        if failing is None and final(state):
+            return f"the traffic is over, waiting for {', '.join(pods) or 'what went along with it'}"
+        return _load(state, failing, scene) + (f", {', '.join(pods)} alongside" if pods else "")
     if stage.kind == "scale":
         return _scale(stage, scene)
     where = f" in pod {state.pod}" if state.pod else ""

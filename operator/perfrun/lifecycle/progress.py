@@ -70,6 +70,8 @@ def final(status: StageStatus) -> bool:
 def lost(was: StageStatus, wrong: Trouble, now: dt.datetime) -> StageStatus:
     """Return the status of a stage that is given up."""
     tried = f" (attempt {was.attempt})" if was.attempt > 1 else ""
+    # What one stage was lost for is told of those that needed it, too.
+    tried = "" if wrong.message.endswith(tried) else tried
     return was.replace(
         state="Lost", since=now, reason=wrong.reason, message=wrong.message + tried, broken=wrong.broken
     )  # fmt: skip

@@ -43,6 +43,17 @@ def advance(stage: Stage, scene: Scene) -> Progress:
             return _pod(stage, was, scene.run.meta.name, scene.seen, scene.now)
 
 
+def handed_in(was: StageStatus, handed: HandedIn, now: dt.datetime) -> Progress:
+    """Return the end of a pod's stage that handed something in."""
+    if isinstance(handed.result, Missing):
+        wrong = Trouble(handed.result.reason, handed.result.message, broken=True)
+        return Progress(lost(was, wrong, now), (StopPod(was.pod),))
+    started = dt.datetime.fromtimestamp(handed.result.started, dt.UTC)
+    finished = dt.datetime.fromtimestamp(handed.result.finished, dt.UTC)
+    done = was.replace(state="Done", since=now, started_at=started, finished_at=finished, artifact=handed.link.digest)
+    return Progress(done)
+
+
 def _observe(stage: Stage, was: StageStatus, now: dt.datetime) -> Progress:
     if was.state == "Waiting" or was.started_at is None:
         end = now + dt.timedelta(seconds=stage.seconds)
@@ -56,9 +67,9 @@ def _observe(stage: Stage, was: StageStatus, now: dt.datetime) -> Progress:
 def _pod(stage: Stage, was: StageStatus, run: str, seen: RunObservation, now: dt.datetime) -> Progress:
     if was.state == "Waiting":
         return _start(stage, was, run, now, attempt=1)
-    handed_in = seen.results.get(stage.id)
-    if handed_in is not None:
-        return _handed_in(was, handed_in, now)
+    result = seen.results.get(stage.id)
+    if result is not None:
+        return handed_in(was, result, now)
     pod = seen.pods.get(was.pod)
     if pod is None:
         if was.state == "Starting":
@@ -87,18 +98,6 @@ def _start(
     status = was.replace(state="Starting", attempt=attempt, pod=name, since=begun, reason="", message="")
     look_at = begun + dt.timedelta(seconds=stage.start_timeout)
     return Progress(status, (StartPod(name=name, stage=stage, attempt=attempt),), max(look_at, now + RECHECK))
-
-
-def _handed_in(was: StageStatus, handed_in: HandedIn, now: dt.datetime) -> Progress:
-    if isinstance(handed_in.result, Missing):
-        wrong = Trouble(handed_in.result.reason, handed_in.result.message, broken=True)
-        return Progress(lost(was, wrong, now), (StopPod(was.pod),))
-    started = dt.datetime.fromtimestamp(handed_in.result.started, dt.UTC)
-    finished = dt.datetime.fromtimestamp(handed_in.result.finished, dt.UTC)
-    done = was.replace(
-        state="Done", since=now, started_at=started, finished_at=finished, artifact=handed_in.link.digest
-    )  # fmt: skip
-    return Progress(done)
 
 
 def _give_up(stage: Stage, was: StageStatus, run: str, wrong: Trouble, now: dt.datetime) -> Progress:

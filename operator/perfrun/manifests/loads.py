@@ -13,10 +13,10 @@ from typing import Any, Final
 import attrs
 
 from perfrun.api.base import JSON
-from perfrun.capabilities.traffic import NAMESPACE
+from perfrun.capabilities.traffic import NAMESPACE, OPERATORS
 from perfrun.manifests import labels
 from perfrun.manifests.names import label_value
-from perfrun.manifests.pods import Attempt, PodSettings, benchmark_pod
+from perfrun.manifests.pods import Attempt, PodSettings, benchmark_pod, not_on
 
 LEAD: Final = "lead_seconds"
 """Parameter of a load stage that is for the operator: how long its pods get from creation to the first request."""
@@ -74,7 +74,7 @@ def load_job(load: LoadAttempt, settings: PodSettings) -> dict[str, Any]:
 
 def _parameters(load: LoadAttempt) -> dict[str, JSON]:
     attempt = load.attempt
-    planned = {name: value for name, value in attempt.stage.parameters.items() if name != LEAD}
+    planned = {name: value for name, value in attempt.stage.parameters.items() if name not in OPERATORS}
     return planned | {
         "url": str(planned["url"]).replace(NAMESPACE, attempt.namespace),
         "run": request_prefix(attempt.run_uid, attempt.stage.id, attempt.number),
@@ -98,10 +98,10 @@ def _placement(load: LoadAttempt) -> dict[str, Any]:
     target = load.attempt.target
     affinity: dict[str, Any] = {}
     if load.avoid:
-        affinity["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": [_not_on(load.avoid)]}
+        affinity["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": [not_on(load.avoid)]}
     if load.rather_not:
         affinity["preferredDuringSchedulingIgnoredDuringExecution"] = [
-            {"weight": 100, "preference": _not_on(load.rather_not)}
+            {"weight": 100, "preference": not_on(load.rather_not)}
         ]
     placement: dict[str, Any] = {
         # Generators that share a node share its CPU and its network.
@@ -122,8 +122,3 @@ def _placement(load: LoadAttempt) -> dict[str, Any]:
     if selector := target.pods.node_selector | target.load.node_selector:
         placement["nodeSelector"] = selector
     return placement
-
-
-def _not_on(nodes: tuple[str, ...]) -> dict[str, Any]:
-    """Return the term of an affinity that matches all nodes but these; each expression may name one node only."""
-    return {"matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": [node]} for node in nodes]}

@@ -15,7 +15,7 @@ import attrs
 from perfrun.api import API_VERSION
 from perfrun.api.plan import Stage
 from perfrun.api.target import TargetSpec
-from perfrun.manifests import labels
+from perfrun.manifests import identity, labels
 from perfrun.manifests.names import label_value
 from perfrun_kernels import contract
 
@@ -26,8 +26,6 @@ SCRATCH: Final = "/scratch"
 """Where a pod may write. Not /tmp: a RuntimeClass may show the pod programs that are below the node's /tmp."""
 
 _USER: Final = 65532
-_IDENTITY: Final = "/var/run/perfrun"
-_TOKEN_SECONDS: Final = 600
 _SCRATCH_SIZE: Final = "1Gi"
 
 
@@ -49,9 +47,10 @@ class PodSettings:
 
 @attrs.frozen
 class Attempt:
-    """One attempt at a stage of a run: what the pod is for and whom it belongs to.
+    """One attempt at a stage of a run: what the pod is for, whom it belongs to and where it runs.
 
-    ``feature`` names the PerfFeature that the run belongs to, or is empty. ``target`` is the run's frozen copy.
+    ``feature`` names the PerfFeature that the run belongs to, or is empty. ``target`` is the run's frozen copy. The pod
+    runs ``on`` that node only, where one is named, and never on those in ``avoid``.
     """
 
     pod: str
@@ -62,11 +61,8 @@ class Attempt:
     stage: Stage
     number: int
     target: TargetSpec
-
-
-def result_url(base: str, namespace: str, run: str, stage: str, attempt: int) -> str:
-    """Return where the pod of one attempt hands in its result."""
-    return f"{base.rstrip('/')}/results/{namespace}/{run}/{stage}/{attempt}"
+    on: str = ""
+    avoid: tuple[str, ...] = ()
 
 
 def benchmark_pod(attempt: Attempt, settings: PodSettings) -> dict[str, Any]:
@@ -74,6 +70,16 @@ def benchmark_pod(attempt: Attempt, settings: PodSettings) -> dict[str, Any]:
     return {
         "apiVersion": "v1", "kind": "Pod", "metadata": _metadata(attempt, settings), "spec": _spec(attempt, settings),
     }  # fmt: skip
+
+
+def on_node(node: str) -> dict[str, Any]:
+    """Return the term of an affinity that matches one node."""
+    return {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}
+
+
+def not_on(nodes: tuple[str, ...]) -> dict[str, Any]:
+    """Return the term of an affinity that matches all nodes but these; each expression may name one node only."""
+    return {"matchFields": [{"key": "metadata.name", "operator": "NotIn", "values": [node]} for node in nodes]}
 
 
 def owner_reference(kind: str, name: str, uid: str) -> dict[str, Any]:
@@ -105,7 +111,7 @@ def _metadata(attempt: Attempt, settings: PodSettings) -> dict[str, Any]:
     if attempt.feature:
         metadata["labels"][labels.FEATURE] = label_value(attempt.feature)
     if settings.ca_bundle:
-        metadata["annotations"] = {labels.CA_BUNDLE: settings.ca_bundle}
+        metadata["annotations"] = identity.annotation(settings.ca_bundle)
     return metadata
 
 
@@ -126,7 +132,7 @@ def _spec(attempt: Attempt, settings: PodSettings) -> dict[str, Any]:
         "containers": [_container(attempt, settings)],
         "volumes": [
             {"name": "tmp", "emptyDir": {"sizeLimit": _SCRATCH_SIZE}},
-            {"name": "identity", "projected": {"sources": _identity(settings)}},
+            identity.volume(settings.ca_bundle),
         ],
     }  # fmt: skip
     if runtime := pods.runtime_class_name or settings.runtime_class:
@@ -135,6 +141,14 @@ def _spec(attempt: Attempt, settings: PodSettings) -> dict[str, Any]:
         spec["nodeSelector"] = dict(pods.node_selector)
     if pods.tolerations:
         spec["tolerations"] = [dict(each) for each in pods.tolerations]
+    if stage.host_network:
+        # Names of the cluster, such as the operator's own, are not known to the node's resolver.
+        spec |= {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
+    if attempt.on or attempt.avoid:
+        # The scheduler's affinity rather than a node's name, so that it still sees to room and taints.
+        term = on_node(attempt.on) if attempt.on else not_on(attempt.avoid)
+        required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+        spec["affinity"] = {"nodeAffinity": required}
     return spec
 
 
@@ -152,7 +166,7 @@ def _container(attempt: Attempt, settings: PodSettings) -> dict[str, Any]:
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             {"name": "tmp", "mountPath": SCRATCH},
-            {"name": "identity", "mountPath": _IDENTITY, "readOnly": True},
+            identity.mount(),
         ],
     }  # fmt: skip
 
@@ -163,15 +177,9 @@ def _environment(attempt: Attempt, settings: PodSettings) -> list[dict[str, Any]
         run=attempt.run, stage=stage.id, attempt=attempt.number, kind=stage.program,
         parameters=dict(stage.parameters), budget_seconds=stage.seconds,
     )  # fmt: skip
-    url = result_url(settings.results_url, attempt.namespace, attempt.run, stage.id, attempt.number)
-    plain = {
-        "TMPDIR": SCRATCH,
-        contract.REQUEST_ENV: request.to_json(),
-        contract.RESULT_URL_ENV: url,
-        contract.TOKEN_FILE_ENV: f"{_IDENTITY}/token",
-    }
-    if settings.ca_bundle:
-        plain[contract.CA_FILE_ENV] = f"{_IDENTITY}/ca.crt"
+    url = identity.result_url(settings.results_url, attempt.namespace, attempt.run, stage.id, attempt.number)
+    plain = {"TMPDIR": SCRATCH, contract.REQUEST_ENV: request.to_json()}
+    plain |= identity.environment(url, settings.ca_bundle)
     environment: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in plain.items()]
     if llm is not None and llm.api_key_secret:
         reference = {"name": llm.api_key_secret, "key": "apiKey"}
@@ -187,17 +195,3 @@ def _resources(attempt: Attempt, settings: PodSettings) -> dict[str, Any]:
         # Extended resources must be requested and limited alike; the limit alone means both.
         resources.setdefault("limits", {})[pods.gpu_resource] = str(attempt.stage.gpus)
     return resources
-
-
-def _identity(settings: PodSettings) -> list[dict[str, Any]]:
-    sources: list[dict[str, Any]] = [
-        {
-            "serviceAccountToken": {
-                "audience": contract.AUDIENCE, "expirationSeconds": _TOKEN_SECONDS, "path": "token",
-            }
-        }
-    ]  # fmt: skip
-    if settings.ca_bundle:
-        field = {"fieldPath": f"metadata.annotations['{labels.CA_BUNDLE}']"}
-        sources.append({"downwardAPI": {"items": [{"path": "ca.crt", "fieldRef": field}]}})
-    return sources

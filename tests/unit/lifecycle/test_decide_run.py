@@ -127,7 +127,7 @@ async def test_an_undefined_step_ends_the_run_with_its_place():
 
 
 async def test_a_capability_that_is_not_built_is_inconclusive_and_named():
-    sim = sim_with_run((FEATURES / "network_performance.feature").read_text())
+    sim = sim_with_run((FEATURES / "gpu_kernel_optimization.feature").read_text())
     status = await settle(sim)
     assert (status.phase, status.reason) == (Phase.INCONCLUSIVE, "NotImplemented")
     assert sim.started == []
