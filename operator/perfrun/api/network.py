@@ -26,11 +26,11 @@ class Network(Model):
     """How the container network is measured."""
 
     peak: Peak = Field(default=Peak(), description="How the peak load is found.")
-    packet_rate: float = Field(default=5000, gt=0, le=1e6, description="UDP packets per second for loss and latency.")
+    packet_rate: float = Field(default=5000, gt=0, le=2e5, description="UDP packets per second for loss and latency.")
     packet_bytes: int = Field(default=64, ge=64, le=1400, description="Bytes of each, headers not counted.")
     streams: int = Field(default=4, ge=1, le=128, description="Parallel TCP streams for throughput.")
-    rounds: int = Field(default=3, ge=1, le=20, description="Rounds in which the paths take turns for throughput.")
-    slice: Duration = Field(default="3s", description="Length of one path's turn.")
+    rounds: int = Field(default=5, ge=2, le=20, description="Rounds in which the paths take turns for throughput.")
+    slice: Duration = Field(default="2s", description="Length of one path's turn, whole seconds.")
     port: int = Field(default=5201, ge=1024, le=65000, description="First of three ports that the servers listen on.")
     host_network: bool = Field(
         default=True, description="Whether the nodes' own network is measured too, to compare with."

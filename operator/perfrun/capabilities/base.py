@@ -47,6 +47,19 @@ class ServedIds:
 
 
 @attrs.frozen
+class FoundPeak:
+    """The highest rate that a load found to be answered well, requests per second, or None where there is none.
+
+    ``why`` is a sentence that says how it was found. ``proven`` says that more was tried, and that it was the servers
+    that could not bear it: neither did the ladder end too early, nor could the generators do no more.
+    """
+
+    rate: float | None
+    why: str
+    proven: bool = False
+
+
+@attrs.frozen
 class Evidence:
     """All that is known when a claim is measured: the result of its stage, or the reason why there is none.
 
@@ -58,6 +71,7 @@ class Evidence:
 
     Of a pod or fault that goes along with a load: ``shards`` and ``rate`` are of that load, ``beside`` the results of
     all pods that went along with it by stage id, and ``lacking`` says of those that left none why, in a sentence.
+    ``peak`` is how its rate was found, where another load found it.
     """
 
     result: Result | None = None
@@ -67,6 +81,7 @@ class Evidence:
     fault: FaultStatus | None = None
     ids: ServedIds | None = None
     rate: float | None = None
+    peak: FoundPeak | None = None
     beside: Mapping[str, Result] = attrs.field(factory=dict)
     lacking: Mapping[str, str] = attrs.field(factory=dict)
     answer: QueryAnswer | None = None

@@ -16,7 +16,6 @@ from perfrun.capabilities.base import Capability, Evidence, NotMeasured, Setting
 from perfrun.capabilities.words import (
     forecast,
     memory,
-    network,
     optimization,
     spikes,
     telemetry,
@@ -44,7 +43,7 @@ class Pending:
         return NotMeasured(reason="NotImplemented", message=f"this version of perfrun cannot measure {self.name} yet")
 
 
-_WORDS: Final = (optimization, memory, telemetry, forecast, network, spikes)
+_WORDS: Final = (optimization, memory, telemetry, forecast, spikes)
 
 PENDING: Final[tuple[Capability, ...]] = tuple(Pending(words.NAME, words.VOCABULARY) for words in _WORDS)
 """What runs report as NotImplemented; a capability leaves this tuple when it is built."""

@@ -16,6 +16,7 @@ from perfrun.capabilities.base import Capability
 from perfrun.capabilities.custom import Custom
 from perfrun.capabilities.faults import Faults
 from perfrun.capabilities.load import Load
+from perfrun.capabilities.network import Network
 from perfrun.capabilities.pending import PENDING
 from perfrun.capabilities.sampling import Sampling
 from perfrun.language.vocabulary import Vocabulary
@@ -59,7 +60,7 @@ def _registry() -> Registry:
 
 def load(points: importlib.metadata.EntryPoints | tuple[importlib.metadata.EntryPoint, ...]) -> Registry:
     """Return the registry of the built-in capabilities and those that the entry points give."""
-    found: list[Capability] = [Sampling(), Load(), Faults(), Custom(), *PENDING]
+    found: list[Capability] = [Sampling(), Load(), Faults(), Network(), Custom(), *PENDING]
     failed = []
     for point in points:
         try:

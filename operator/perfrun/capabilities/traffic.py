@@ -25,6 +25,12 @@ Size = Literal["small", "medium", "large"]
 NAMESPACE: Final = "$namespace"
 """Stands in a planned URL for the namespace of the run, which plans do not know."""
 
+PEAK_LATENCY: Final = "peak_latency_seconds"
+"""Parameter of a load that finds a peak: the p99 up to which a step of it counts as answered well."""
+
+OPERATORS: Final = ("lead_seconds", PEAK_LATENCY)
+"""Parameters of a load stage that are for the operator, and that no generator is told."""
+
 LATENESS_SHARE: Final = 0.05
 """How late a generator may be, as a share of the limit on latency that is judged."""
 

@@ -24,6 +24,7 @@ app = typer.Typer(add_completion=False)
 
 _MINUTE = 60
 _LONGEST_TOLD = 60
+_MOST_STEPS = 4
 
 
 class Format(StrEnum):
@@ -114,9 +115,8 @@ def _told(stage: Stage) -> str:
     """Return what a stage does: for people where the plan of it is long, else its short parameters."""
     match stage.kind:
         case "load":
-            steps = ", then ".join(f"{each['rate']:g}/s for {each['seconds']:g} s" for each in _schedule(stage))
             shards = f" from {stage.shards} pods" if stage.shards > 1 else ""
-            return f"load {stage.parameters['method']} {stage.parameters['url']}: {steps}{shards}"
+            return f"load {stage.parameters['method']} {stage.parameters['url']}: {_rates(stage)}{shards}"
         case "fault":
             told = stage.parameters
             share = f"{told['count']} of {told['nodes']} nodes"
@@ -125,11 +125,45 @@ def _told(stage: Stage) -> str:
             return f"scale the workload to {stage.parameters['replicas']}, and back at the end"
         case "ids":
             return "read from the servers' logs which requests they answered"
-        case "query" if "offset" in stage.parameters:
-            return f"query over the window of {stage.parameters['after']} from {stage.parameters['offset']:g} s on"
+        case "pod":
+            return _pod(stage)
         case _:
-            work = f"pod {stage.program}" if stage.kind == "pod" else stage.kind
-            return " ".join([work, *(f"{name}={value}" for name, value in _telling(stage.parameters).items())])
+            return _query(stage)
+
+
+def _rates(stage: Stage) -> str:
+    """Return the rates of a load: one by one, as a climb where there are many, or where they come from."""
+    steps = _schedule(stage)
+    if stage.rate_of:
+        return f"the rate that {stage.rate_of} finds for {sum(each['seconds'] for each in steps):g} s"
+    if len(steps) > _MOST_STEPS:
+        first, last = steps[0], steps[-1]
+        return f"from {first['rate']:.0f}/s to {last['rate']:.0f}/s in {len(steps)} steps of {first['seconds']:g} s"
+    return ", then ".join(f"{each['rate']:g}/s for {each['seconds']:g} s" for each in steps)
+
+
+def _pod(stage: Stage) -> str:
+    if stage.alongside:
+        return f"pod {stage.program} {stage.parameters['role']} on {_place(stage)}, along with {stage.alongside}"
+    return _briefly(f"pod {stage.program}", stage)
+
+
+def _query(stage: Stage) -> str:
+    if "offset" in stage.parameters:
+        return f"query over the window of {stage.parameters['after']} from {stage.parameters['offset']:g} s on"
+    return _briefly(stage.kind, stage)
+
+
+def _briefly(work: str, stage: Stage) -> str:
+    return " ".join([work, *(f"{name}={value}" for name, value in _telling(stage.parameters).items())])
+
+
+def _place(stage: Stage) -> str:
+    """Return where a pod runs that goes along with a load, as far as others decide it."""
+    place = f"the node of {stage.beside}" if stage.beside else "a node"
+    if stage.apart:
+        place += f" other than that of {stage.apart}"
+    return f"{place}, in its network" if stage.host_network else place
 
 
 def _schedule(stage: Stage) -> list[dict[str, float]]:

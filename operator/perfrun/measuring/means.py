@@ -55,7 +55,23 @@ def batch_mean(values: Sequence[float], confidence: float, starts: Sequence[int]
     Raises:
         ValueError: there are no values.
     """
-    batches = batch_means(values, starts)
+    return _from_batches(values, batch_means(values, starts), confidence)
+
+
+def batch_mean_of(rounds: Sequence[Sequence[float]], confidence: float) -> Interval:
+    """Return the mean of correlated values with its bounds, each round being one batch.
+
+    For few rounds: shorter batches would take what a round has in common for agreement. Rounds are equally long.
+
+    Raises:
+        ValueError: there are no values.
+    """
+    values = [value for part in rounds for value in part]
+    return _from_batches(values, [math.fsum(part) / len(part) for part in rounds if part], confidence)
+
+
+def _from_batches(values: Sequence[float], batches: Sequence[float], confidence: float) -> Interval:
+    """Return the mean of the values with the bounds of the batches' mean, by Student's t."""
     overall = mean(batches, confidence)
     count = len(values)
     centre = math.fsum(values) / count

@@ -17,9 +17,10 @@ class Cost:
     """What a plan may use.
 
     ``pods`` are benchmark pods, those that make load included. ``gpus`` is the most that are held at once (stages run
-    one after the other, but for a fault, which goes along with its load). ``seconds`` and ``gpu_seconds`` are what the
-    measuring is budgeted at when nothing goes wrong; the ``at_most`` figures add start-up and every attempt up to its
-    time-out. ``requests`` are sent by one attempt at each load, ``failing_nodes`` is the most that fail at once.
+    one after the other, but for faults and pods that go along with a load). ``seconds`` and ``gpu_seconds`` are what
+    the measuring is budgeted at when nothing goes wrong; the ``at_most`` figures add start-up and every attempt up to
+    its time-out. ``requests`` are sent by one attempt at each load, at most where another load finds its rate;
+    ``failing_nodes`` is the most that fail at once.
     """
 
     pods: int
@@ -46,20 +47,23 @@ def cost(plan: Plan) -> Cost:
         queries=sum(stage.kind == "query" for stage in plan.stages),
         seconds=sum(_seconds(stage) for stage in plan.stages),
         seconds_at_most=sum(_at_most(stage) for stage in plan.stages),
-        requests=sum(requests(stage) for stage in plan.stages),
+        requests=sum(requests(stage, plan) for stage in plan.stages),
         failing_nodes=max((failing_nodes(stage) for stage in plan.stages), default=0),
     )
 
 
-def requests(stage: Stage) -> float:
-    """Return how many requests one attempt at a load sends as a rule; 0 for other stages."""
+def requests(stage: Stage, plan: Plan) -> float:
+    """Return how many requests one attempt at a load sends, as a rule or at most; 0 for other stages."""
     schedule = stage.parameters.get("schedule", ()) if stage.kind == "load" else ()
-    return math.fsum(each["seconds"] * each["rate"] for each in schedule)
+    finding = next((each.parameters["schedule"] for each in plan.stages if each.id == stage.rate_of), ())
+    highest = max((step["rate"] for step in finding), default=1.0)
+    return math.fsum(each["seconds"] * each["rate"] for each in schedule) * highest
 
 
 def failing_nodes(stage: Stage) -> int:
-    """Return how many nodes a stage makes fail."""
-    return int(stage.parameters["count"]) if stage.kind == "fault" else 0
+    """Return how many nodes a stage makes fail: none, where containers are held up or only watched."""
+    fails = stage.kind == "fault" and stage.parameters.get("kind") != "spike"
+    return int(stage.parameters["count"]) if fails else 0
 
 
 def _seconds(stage: Stage) -> float:
