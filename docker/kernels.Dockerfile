@@ -9,16 +9,20 @@ COPY kernels kernels
 ENV UV_PROJECT_ENVIRONMENT=/opt/perfrun UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy
 RUN uv sync --locked --no-dev --no-editable --extra kernels
 
-FROM golang:1.26-bookworm AS loadgen
-COPY kernels/loadgen /src
-WORKDIR /src
-RUN CGO_ENABLED=0 go build -mod=readonly -trimpath -buildvcs=false -ldflags '-s -w' -o /perfrun-loadgen .
+FROM golang:1.26-bookworm AS programs
+COPY kernels/loadgen /src/loadgen
+COPY kernels/netpath /src/netpath
+COPY kernels/netwatch /src/netwatch
+ENV CGO_ENABLED=0 GOWORK=off
+RUN go build -C /src/loadgen -mod=readonly -trimpath -buildvcs=false -ldflags '-s -w' -o /perfrun-loadgen .
+RUN go build -C /src/netpath -mod=readonly -trimpath -buildvcs=false -ldflags '-s -w' -o /perfrun-netpath .
+RUN go build -C /src/netwatch -mod=readonly -trimpath -buildvcs=false -ldflags '-s -w' -o /perfrun-netwatch .
 
 FROM python:3.11-slim
-# Fault agents cut a node off with it.
-RUN apt-get update && apt-get install --yes --no-install-recommends nftables && rm -rf /var/lib/apt/lists/*
+# Fault agents cut a node off with nft; iperf3 measures what TCP gets from one pod to another.
+RUN apt-get update && apt-get install --yes --no-install-recommends nftables iperf3 && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/perfrun /opt/perfrun
-COPY --from=loadgen /perfrun-loadgen /usr/local/bin/perfrun-loadgen
+COPY --from=programs /perfrun-loadgen /perfrun-netpath /perfrun-netwatch /usr/local/bin/
 ENV PATH=/opt/perfrun/bin:$PATH PYTHONUNBUFFERED=1
 USER 65532:65532
 CMD ["python", "-m", "perfrun_kernels"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import re
 import subprocess
@@ -53,9 +54,9 @@ def watchers(kubectl: Callable[..., str]) -> dict[int, list[str]]:
     return {pid: words for pid, words in processes(lambda words: WATCHER in words[0]).items() if pid in ours}
 
 
-def kept(working: Operator, run: Document, ending: str) -> bytes:
-    """Return what a run keeps of which the name ends like this; its link must tell its digest and its size."""
-    [link] = [each for each in run["status"]["artifacts"] if each["name"].endswith(ending)]
+def kept(working: Operator, run: Document, what: str) -> bytes:
+    """Return the only thing of this name that a run keeps; its link must tell its digest and its size."""
+    [link] = [each for each in run["status"]["artifacts"] if f".{what}" in each["name"]]
     for path in (working.state / "artifacts").rglob("*"):
         content = path.read_bytes() if path.is_file() else b""
         if f"sha256:{hashlib.sha256(content).hexdigest()}" == link["digest"]:
@@ -66,7 +67,8 @@ def kept(working: Operator, run: Document, ending: str) -> bytes:
 
 def slices_of(trace: bytes) -> dict[str, int]:
     """Return how often each name begins in a Perfetto trace, all of whose slices end in the order of their nesting."""
-    parsed = perfetto.Trace.FromString(trace)
+    # The viewer opens either.
+    parsed = perfetto.Trace.FromString(gzip.decompress(trace) if trace.startswith(b"\x1f\x8b") else trace)
     assert parsed.packet
     begun: dict[str, int] = {}
     open_slices: dict[int, int] = {}

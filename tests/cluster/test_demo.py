@@ -17,7 +17,7 @@ pytestmark = pytest.mark.cluster
 LLM = "llm-sampling-performance"
 NAMESPACE = "demo-test"
 CHART_NODES = 3
-UNMEASURED = ("gpu-kernel-optimization", "network-performance", "system-performance")
+UNMEASURED = ("gpu-kernel-optimization", "system-performance")
 
 
 @pytest.fixture
@@ -120,5 +120,7 @@ def test_what_is_served_gets_verdicts_and_rows_without_enough_nodes_say_so(opera
     assert faults["verdict"] == "Inconclusive"
     assert [each["reason"] for each in faults["scenarios"]] == ["NotEnoughReplicas"] * 3
     assert not faults.get("faults")
+    network = json.loads(report(operator_chart, "network-performance"))["status"]
+    assert all(scenario["reason"] != "NotImplemented" for scenario in network["scenarios"]), network
     [deployment] = operator_chart.get("deployment", "served", "--namespace", NAMESPACE)
     assert deployment["spec"]["replicas"] == CHART_NODES

@@ -70,9 +70,9 @@ def test_every_kind_of_spike_is_found_and_explained(kubectl, namespace, judged, 
     assert (fault["state"], fault["kind"], fault["backend"]) == ("Undone", "spike", "native"), told(run)
     [node] = fault["nodes"]
     assert fault["startsAt"] <= node["injectedAt"] <= node["undoneAt"] <= node["cleanAt"]
-    trace = slices_of(kept(working, run, ".pftrace"))
+    trace = slices_of(kept(working, run, "trace"))
     assert any("spike" in name.lower() for name in trace), trace
-    assert "spike" in "".join(picture_of(kept(working, run, ".svg")).itertext()).lower()
+    assert "spike" in "".join(picture_of(kept(working, run, "timeline")).itertext()).lower()
     assert spike_leftovers(kubectl) == []
     assert_nothing_left(kubectl, namespace)
 

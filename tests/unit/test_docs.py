@@ -43,7 +43,7 @@ def test_make_help_names_every_target_that_people_call():
         assert re.search(rf"^  make {target} +\w", said, re.MULTILINE), target
 
 
-@pytest.mark.parametrize("page", ["target.md", "load.md", "faults.md"])
+@pytest.mark.parametrize("page", ["target.md", "load.md", "faults.md", "network.md", "spikes.md"])
 def test_the_examples_in_the_pages_on_targets_are_targets(page):
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
     assert blocks
@@ -58,7 +58,7 @@ def test_the_examples_are_sound_and_fit_each_other():
     assert TargetSpec.from_wire(target.to_wire() | {"llm": patch["llm"]}).llm is not None
 
 
-@pytest.mark.parametrize("feature", ["load_balancing", "fault_tolerance"])
+@pytest.mark.parametrize("feature", ["load_balancing", "fault_tolerance", "network_performance"])
 def test_the_example_that_serves_fits_the_features_that_load_and_break_it(feature):
     target = load_target(str(ROOT / "examples" / "served-target.yaml"))
     plan = compile_text((ROOT / "features" / f"{feature}.feature").read_text(), target)

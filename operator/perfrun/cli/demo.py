@@ -30,7 +30,7 @@ SERVED: Final = EXAMPLES / "served-features.yaml"
 NODES: Final = 6
 """Five that serve, as the first row of fault tolerance wants, and one from which load can come."""
 
-SHOWN: Final = ("llm-sampling-performance", "slo", "load-balancing", "fault-tolerance")
+SHOWN: Final = ("llm-sampling-performance", "slo", "load-balancing", "fault-tolerance", "network-performance")
 """Features whose evidence is printed in full."""
 
 _AFTERWARDS: Final = """
@@ -95,7 +95,7 @@ def demo(
     tell("serving nginx from examples/served/dev, one pod on each of five nodes")
     disturbing = serve(tools, NAMESPACE, NODES - 1)
     tell(f"applied examples/served-target.yaml and examples/served-features.yaml: {len(disturbing)} features")
-    tell("waiting for verdicts; loads and faults take turns, and each row takes about a minute")
+    tell("waiting for verdicts; loads and faults take turns, and each scenario takes one to two minutes")
     missing += follow(tools, disturbing, timeout, tell)
     summary(tools, console)
     console.print(
