@@ -55,6 +55,7 @@ Program = Callable[[Task], Measurement]
 KINDS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "load": "perfrun_kernels.load.main",
+        "network": "perfrun_kernels.network.main",
         "sampling": "perfrun_kernels.sampling.main",
     }
 )
