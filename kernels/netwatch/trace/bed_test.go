@@ -20,12 +20,12 @@ import (
 // bed is a node and a pod: two network namespaces, a veth pair between them, and a server in the pod. The test's own
 // thread is in the node's.
 type bed struct {
-	t           *testing.T
-	node, pod   netns.NsHandle
-	spaces      [2]uint32 // inodes: node, pod
-	veth        netlink.Link
-	server      *exec.Cmd
-	connections int
+	t         *testing.T
+	node, pod netns.NsHandle
+	spaces    [2]uint32 // inodes: node, pod
+	server    *exec.Cmd
+	thread    int // the server's
+	index     int // of the pod's device in the node
 }
 
 var (
@@ -114,7 +114,7 @@ func newBed(t *testing.T) *bed {
 	}
 	here, err := netlink.NewHandle()
 	must(t, err)
-	b.veth = up(here, "vethpod", nodeAddress.String())
+	b.index = up(here, "vethpod", nodeAddress.String()).Attrs().Index
 	there, err := netlink.NewHandleAt(b.pod)
 	must(t, err)
 	up(there, "eth0", podAddress.Addr().String()+"/24")
@@ -146,7 +146,7 @@ func (b *bed) start(space netns.NsHandle, program, environment string) *exec.Cmd
 	var thread int
 	_, err = fmt.Fscan(out, &word, &thread)
 	must(b.t, err)
-	b.connections = thread
+	b.thread = thread
 	return child
 }
 

@@ -59,7 +59,7 @@ func openBPF(source string, opts Options) (_ Source, err error) {
 		return nil, err
 	}
 	s := &bpfSource{kernel: kernel, kept: newRing[record](opts.Keep), stop: make(chan struct{}), stopped: make(chan struct{})}
-	s.offers = Facilities{Source: source, Missing: map[string]string{}, Kernel: release()}
+	s.offers = Facilities{Source: source, Missing: map[string]string{}, Kernel: kernelRelease()}
 	defer func() {
 		if err != nil {
 			s.release()

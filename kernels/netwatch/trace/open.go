@@ -34,10 +34,7 @@ func open(name string, opts Options) (Source, error) {
 	case SourceBTF, SourceRaw:
 		return openBPF(name, opts)
 	case SourceFtrace:
-		return nil, errors.New("not here")
+		return openFtrace(opts)
 	}
 	return nil, fmt.Errorf("there is no such source: expected %s, %s or %s", SourceBTF, SourceRaw, SourceFtrace)
 }
-
-// Leftovers lists the instances of ftrace that a source left behind, and removes them where it is asked to.
-func Leftovers(remove bool) ([]string, error) { return nil, nil }

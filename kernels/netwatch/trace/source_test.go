@@ -1,54 +1,336 @@
 package trace
 
 import (
+	"fmt"
+	"maps"
+	"os/exec"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
 )
 
-var all = []string{SourceBTF, SourceRaw}
+var all = []string{SourceBTF, SourceRaw, SourceFtrace}
 
-func each(t *testing.T, test func(*testing.T, *bed, Source)) {
+// each runs a test with every source, in a test bed of its own.
+func each(t *testing.T, options Options, test func(*testing.T, *bed, Source)) {
 	for _, name := range all {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t)
-			source, err := Open(Options{Force: name})
+			options.Force = name
+			source, err := Open(options)
 			must(t, err)
-			defer func() { must(t, source.Close()) }()
+			t.Cleanup(func() { must(t, source.Close()) })
 			test(t, b, source)
+			if t.Failed() {
+				for _, e := range source.Window(now()-1e8, now()) {
+					t.Logf("%12.1f µs %+v", float64(e.T)/1e3, e)
+				}
+			}
 		})
 	}
 }
 
-func packets(events []Event, dir string) (kinds []string) {
+// carrying are the packets with a payload that went one way.
+func carrying(events []Event, dir string) (chosen []Event) {
 	for _, e := range events {
 		if e.Dir == dir && e.Len > 0 {
-			kinds = append(kinds, e.K)
+			chosen = append(chosen, e)
 		}
+	}
+	return chosen
+}
+
+func kindsOf(events []Event) (kinds []string) {
+	for _, e := range events {
+		kinds = append(kinds, e.K)
 	}
 	return kinds
 }
 
+// eventually looks at the last tenth of a second until it shows what it should.
+func eventually(t *testing.T, source Source, what string, shows func([]Event) bool) {
+	t.Helper()
+	for range 100 {
+		if shows(source.Window(now()-1e8, now())) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("never seen: %s", what)
+}
+
+func run(t *testing.T, command string) {
+	t.Helper()
+	words := strings.Fields(command)
+	if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", command, err, out)
+	}
+}
+
 func TestRequestAndReplyAreSeenAllTheWay(t *testing.T) {
-	each(t, func(t *testing.T, b *bed, source Source) {
+	each(t, Options{}, func(t *testing.T, b *bed, source Source) {
 		way, port := b.connect(source)
 		b.probe(way)
 		time.Sleep(5 * time.Millisecond)
 		sent, answered := b.probe(way)
 		events := source.Window(sent, answered)
-		for _, e := range events {
-			t.Logf("%7.1f µs %+v", float64(e.T-sent)/1e3, e)
-		}
 		want := []string{DevQueue, DevXmit, NetifRx, NetifReceive, SockReady, Recv}
-		for _, dir := range []string{"request", "reply"} {
-			if got := packets(events, dir); !slices.Equal(got, want) {
-				t.Errorf("%s: %v, expected %v", dir, got, want)
+		node, pod := b.spaces[0], b.spaces[1]
+		for dir, spaces := range map[string][]uint32{
+			"request": {node, node, pod, pod, pod, pod}, "reply": {pod, pod, node, node, node, node},
+		} {
+			seen := carrying(events, dir)
+			if got := kindsOf(seen); !slices.Equal(got, want) {
+				t.Fatalf("%s: %v, expected %v", dir, got, want)
+			}
+			for i, e := range seen {
+				if e.Port != port || e.NetNS != spaces[i] {
+					t.Errorf("%+v: expected port %d and namespace %d", e, port, spaces[i])
+				}
+			}
+			if length := map[string]int{"request": len(request), "reply": len(response)}[dir]; seen[0].Len != length {
+				t.Errorf("the %s has %d bytes, expected %d", dir, seen[0].Len, length)
 			}
 		}
-		for _, e := range events {
+		if lost := source.Lost(); lost != 0 {
+			t.Errorf("%d events were lost", lost)
+		}
+	})
+}
+
+func TestServersTaskIsWokenAndRuns(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, b *bed, source Source) {
+		if runtime.NumCPU() < 2 {
+			t.Skip("one CPU for the prober and one for the server are needed")
+		}
+		spinner := exec.Command("sh", "-c", "while :; do :; done")
+		must(t, spinner.Start())
+		defer func() { _ = spinner.Process.Kill(); _ = spinner.Wait() }()
+		var one, two unix.CPUSet
+		one.Set(0)
+		two.Set(1)
+		must(t, unix.SchedSetaffinity(0, &two)) // this thread, which ends with the test
+		must(t, unix.SchedSetaffinity(spinner.Process.Pid, &one))
+		must(t, unix.SchedSetaffinity(b.thread, &one))
+		way, _ := b.connect(source)
+		// Others run on that CPU too, so that not every probe finds the spinner there.
+		for range 100 {
+			sent, answered := b.probe(way)
+			if waited(source.Window(sent, answered), b, spinner.Process.Pid) {
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		t.Error("the server was never seen to wait for the spinner")
+	})
+}
+
+// waited says whether the server was woken, waited for CPU 0 and took it from another, which would have gone on.
+func waited(events []Event, b *bed, from int) bool {
+	var seen []string
+	for _, e := range events {
+		ours := e.PID == b.thread && e.NetNS == b.spaces[1]
+		switch {
+		case ours && e.K == Waking && e.PrevComm != "" && len(seen) == 0,
+			ours && e.K == Wakeup && e.CPU == 0 && e.PrevPID == from && len(seen) == 1,
+			ours && e.K == SwitchIn && e.CPU == 0 && e.PrevPID == from && e.PrevState == "R" && len(seen) == 2:
+			seen = append(seen, e.K)
+		}
+	}
+	return slices.Equal(seen, []string{Waking, Wakeup, SwitchIn})
+}
+
+func TestPacketInAQueueIsEnqueuedAndNotDequeued(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, b *bed, source Source) {
+		way, port := b.connect(source)
+		b.probe(way)
+		run(t, "tc qdisc add dev vethpod root tbf rate 1kbit burst 200 limit 10000")
+		for range 4 { // the first ones find tokens
+			_, err := way.Write([]byte(request))
+			must(t, err)
+		}
+		eventually(t, source, "a request that waits in the queue", func(events []Event) bool {
+			seen := carrying(events, "request")
+			if len(seen) == 0 {
+				return false
+			}
+			last := seen[len(seen)-1]
+			return last.K == QdiscEnqueue && last.Port == port && last.NetNS == b.spaces[0] && last.Ifindex == b.index
+		})
+		run(t, "tc qdisc change dev vethpod root tbf rate 1gbit burst 100000 limit 10000")
+		eventually(t, source, "the request leaving the queue", func(events []Event) bool {
+			kinds := kindsOf(carrying(events, "request"))
+			return slices.Contains(kinds, QdiscDequeue)
+		})
+	})
+}
+
+func TestDroppedPacketSaysWhy(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, b *bed, source Source) {
+		way, port := b.connect(source)
+		b.probe(way)
+		filter, err := nftables.New(nftables.WithNetNSFd(int(b.pod)))
+		must(t, err)
+		policy := nftables.ChainPolicyDrop
+		filter.AddChain(&nftables.Chain{
+			Name: "input", Table: filter.AddTable(&nftables.Table{Name: "test", Family: nftables.TableFamilyIPv4}),
+			Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityFilter,
+			Policy: &policy,
+		})
+		must(t, filter.Flush())
+		_, err = way.Write([]byte(request))
+		must(t, err)
+		eventually(t, source, "a request that a filter dropped", func(events []Event) bool {
+			return slices.ContainsFunc(carrying(events, "request"), func(e Event) bool {
+				return e.K == Drop && e.Reason == "NETFILTER_DROP" && e.Port == port
+			})
+		})
+	})
+}
+
+func TestAnotherClientsPacketsAreLeftOut(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, b *bed, source Source) {
+		way, port := b.connect(source)
+		b.probe(way)
+		other, _ := b.connect(nil)
+		from := now()
+		_, err := other.Write([]byte(request)) // it is not answered: the server has one connection at a time
+		must(t, err)
+		b.probe(way)
+		for _, e := range source.Window(from, now()) {
 			if e.Dir != "" && e.Port != port {
-				t.Errorf("the port of %+v is not %d", e, port)
+				t.Errorf("not a prober's: %+v", e)
 			}
 		}
 	})
+}
+
+func TestNothingIsSeenOfWhatIsNotWatched(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, b *bed, source Source) {
+		way, _ := b.connect(nil)
+		sent, answered := b.probe(way)
+		must(t, source.Watch(nil, nil))
+		b.probe(way)
+		if events := source.Window(sent, answered); len(events) > 0 {
+			t.Errorf("%d events, the first %+v", len(events), events[0])
+		}
+	})
+}
+
+func TestLostEventsAreCounted(t *testing.T) {
+	each(t, Options{Bytes: 4096}, func(t *testing.T, b *bed, source Source) {
+		way, _ := b.connect(source)
+		from := now()
+		for range 300 {
+			b.probe(way)
+		}
+		source.Window(from, now())
+		if source.Lost() == 0 {
+			t.Error("300 probes fit into 4 KiB")
+		}
+	})
+}
+
+func TestWindowLooksBack(t *testing.T) {
+	each(t, Options{}, func(t *testing.T, b *bed, source Source) {
+		way, _ := b.connect(source)
+		b.probe(way)
+		sent, answered := b.probe(way)
+		first := source.Window(sent, answered)
+		for range 20 {
+			b.probe(way)
+			time.Sleep(10 * time.Millisecond)
+		}
+		again := source.Window(sent, answered)
+		if len(first) == 0 || !slices.Equal(first, again) {
+			t.Errorf("%d events at first, %d later", len(first), len(again))
+		}
+		if !slices.IsSortedFunc(again, func(a, b Event) int { return int(a.T - b.T) }) {
+			t.Error("not in the order of time")
+		}
+	})
+}
+
+// programs counts the kernel's BPF programs by name.
+func programs(t *testing.T) map[string]int {
+	names := map[string]int{}
+	for id := ebpf.ProgramID(0); ; {
+		next, err := ebpf.ProgramGetNextID(id)
+		if err != nil {
+			return names
+		}
+		id = next
+		if one, err := ebpf.NewProgramFromID(id); err == nil {
+			info, err := one.Info()
+			must(t, err)
+			names[info.Name]++
+			one.Close()
+		}
+	}
+}
+
+func TestCloseLeavesNothing(t *testing.T) {
+	for _, name := range all {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t)
+			before := programs(t)
+			instances, err := Leftovers(false)
+			must(t, err)
+			source, err := Open(Options{Force: name})
+			must(t, err)
+			way, _ := b.connect(source)
+			b.probe(way)
+			during, err := Leftovers(false)
+			must(t, err)
+			if maps.Equal(programs(t), before) && slices.Equal(instances, during) {
+				t.Error("nothing was there to leave")
+			}
+			must(t, source.Close())
+			for range 100 { // the kernel frees programs when all CPUs have left them
+				after, err := Leftovers(false)
+				must(t, err)
+				if maps.Equal(programs(t), before) && slices.Equal(instances, after) {
+					return
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			t.Errorf("programs %v, before %v", programs(t), before)
+		})
+	}
+}
+
+func TestLeftoversAreFoundAndRemoved(t *testing.T) {
+	left, err := newInstance(4096)
+	if err != nil {
+		t.Skip(err)
+	}
+	name := left.folder[strings.LastIndex(left.folder, "/")+1:]
+	if _, err := Leftovers(true); err == nil {
+		t.Error("an instance that somebody reads was removed")
+	}
+	for _, one := range left.pipes { // as if its process had been killed
+		one.close()
+	}
+	left.done()
+	names, err := Leftovers(true)
+	must(t, err)
+	if !slices.Contains(names, name) {
+		t.Errorf("%v lacks %s", names, name)
+	}
+	if names, err = Leftovers(false); err != nil || slices.Contains(names, name) {
+		t.Errorf("%s is still there: %v %v", name, names, err)
+	}
+}
+
+func TestASourceThatDoesNotExistIsSaid(t *testing.T) {
+	_, err := Open(Options{Force: "kprobe"})
+	if err == nil || !strings.Contains(fmt.Sprint(err), "expected tp_btf, raw_tp or ftrace") {
+		t.Error(err)
+	}
 }

@@ -53,7 +53,7 @@ func (k *kernelTypes) reason(number uint32) string {
 	return fmt.Sprintf("reason %d", number)
 }
 
-func release() string {
+func kernelRelease() string {
 	var name unix.Utsname
 	if unix.Uname(&name) != nil {
 		return ""

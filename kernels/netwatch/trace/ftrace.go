@@ -1,0 +1,192 @@
+package trace
+
+import (
+	"cmp"
+	"errors"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"sync"
+)
+
+// entry is one event as ftrace has it: packets are only told by the address of their buffer.
+type entry struct {
+	T              int64
+	What           uint8 // the place in hooks
+	CPU            int32
+	By             int32 // the task that ran there, or that an interrupt held up
+	Skb            uint64
+	Len            uint32
+	Dev            [16]byte
+	Ifindex        int32
+	Source, Target netip.AddrPort // of sock_ready
+	PID, Prev      int32
+	Comm, PrevComm [16]byte
+	Value          uint64 // the reason, the protocol of a dropped packet above it, or the state of the task before
+	RunQueue       int32
+}
+
+func (e entry) at() int64 { return e.T }
+
+// hooks are ftrace's tracepoints and the kinds of event that they give.
+var hooks = []struct {
+	tracepoint string
+	kinds      []string
+}{
+	{"net/net_dev_queue", []string{DevQueue}},
+	{"qdisc/qdisc_enqueue", []string{QdiscEnqueue}},
+	{"qdisc/qdisc_dequeue", []string{QdiscDequeue}},
+	{"net/net_dev_start_xmit", []string{DevXmit}},
+	{"net/netif_rx", []string{NetifRx}},
+	{"net/netif_receive_skb", []string{NetifReceive}},
+	{"tcp/tcp_probe", []string{SockReady}},
+	{"skb/skb_copy_datagram_iovec", []string{Recv}},
+	{"skb/kfree_skb", []string{Drop}},
+	{"sched/sched_waking", []string{Waking}},
+	{"sched/sched_wakeup", []string{Wakeup}},
+	{"sched/sched_switch", []string{SwitchIn, SwitchOut}},
+}
+
+// ftraceSource writes into the instance's buffers only, over what is old: they are read when somebody asks for a
+// window. Reading always would cost more than all the rest.
+type ftraceSource struct {
+	instance *instance
+	offers   Facilities
+	formats  map[uint16]hook
+	reasons  map[uint32]string
+	mutex    sync.Mutex
+	kept     *ring[entry]
+	lost     uint64
+	scene    scene
+}
+
+type hook struct {
+	what   uint8
+	format *format
+}
+
+func openFtrace(opts Options) (_ Source, err error) {
+	instance, err := newInstance(opts.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	s := &ftraceSource{instance: instance, formats: map[uint16]hook{}, kept: newRing[entry](opts.Keep)}
+	s.offers = Facilities{Source: SourceFtrace, Missing: map[string]string{}, Kernel: kernelRelease()}
+	for what, one := range hooks {
+		found, err := readFormat(filepath.Join(instance.folder, "events", one.tracepoint, "format"))
+		if err != nil {
+			for _, kind := range one.kinds {
+				s.offers.Missing[kind] = "ftrace has no tracepoint " + one.tracepoint
+			}
+			continue
+		}
+		s.formats[found.id] = hook{uint8(what), found}
+		s.offers.Events = append(s.offers.Events, one.kinds...)
+		if one.kinds[0] == Drop {
+			s.reasons = found.names()
+		}
+	}
+	slices.Sort(s.offers.Events)
+	if len(s.offers.Events) == 0 {
+		return nil, errors.Join(errors.New("ftrace has no tracepoint that is needed"), instance.close())
+	}
+	return s, nil
+}
+
+func (s *ftraceSource) Facilities() Facilities { return s.offers }
+
+func (s *ftraceSource) Watch(targets []Target, ports []uint16) error {
+	scene, err := newScene(targets, ports)
+	if err != nil {
+		return err
+	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.scene = scene
+	filters := scene.filters()
+	for _, one := range s.formats {
+		tracepoint := hooks[one.what].tracepoint
+		folder := filepath.Join("events", tracepoint)
+		// Where there are too many conditions for the kernel, everything is taken: that costs, but loses nothing.
+		if s.instance.write(filepath.Join(folder, "filter"), cmp.Or(filters[hooks[one.what].kinds[0]], "0")) != nil {
+			if err := s.instance.write(filepath.Join(folder, "filter"), "0"); err != nil {
+				return err
+			}
+		}
+		enabled := "1"
+		if len(targets) == 0 {
+			enabled = "0"
+		}
+		if err := s.instance.write(filepath.Join(folder, "enable"), enabled); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *ftraceSource) Window(from, to int64) []Event {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	for _, one := range s.instance.pipes {
+		lost, after, before := one.read(func(t int64, data []byte) { s.take(t, one.cpu, data) })
+		if lost > 0 && after <= to && from <= before {
+			s.lost += lost
+		}
+	}
+	var entries []entry
+	for one := range s.kept.between(from-lookBack, to) {
+		entries = append(entries, one)
+	}
+	slices.SortStableFunc(entries, func(a, b entry) int { return cmp.Compare(a.T, b.T) })
+	events := append(s.scene.packets(entries, s.reasons), s.scene.tasks(entries)...)
+	events = slices.DeleteFunc(events, func(e Event) bool { return e.T < from })
+	return inOrder(events)
+}
+
+func (s *ftraceSource) take(t int64, cpu int, data []byte) {
+	if len(data) < 8 {
+		return
+	}
+	id := uint16(data[0]) | uint16(data[1])<<8
+	from, ok := s.formats[id]
+	if !ok {
+		return
+	}
+	f := from.format
+	number := func(name string) int32 { return int32(f.number(data, name)) }
+	e := entry{T: t, What: from.what, CPU: int32(cpu), By: number("common_pid")}
+	switch hooks[from.what].kinds[0] {
+	case Waking, Wakeup:
+		e.PID, e.Comm, e.RunQueue = number("pid"), f.name(data, "comm"), number("target_cpu")
+	case SwitchIn:
+		e.PID, e.Comm = number("next_pid"), f.name(data, "next_comm")
+		e.Prev, e.PrevComm, e.Value = number("prev_pid"), f.name(data, "prev_comm"), f.number(data, "prev_state")
+	default:
+		e.Skb, e.Len = f.number(data, "skbaddr"), uint32(number("len"))
+		e.Dev, e.Ifindex = f.name(data, "name"), number("ifindex")
+		e.Value = f.number(data, "protocol")<<32 | f.number(data, "reason")
+		if hooks[from.what].kinds[0] == SockReady {
+			e.Len = uint32(number("data_len"))
+			// saddr is the socket's own, so that the segment went to it.
+			e.Target = netip.AddrPortFrom(f.address(data, "saddr"), uint16(number("sport")))
+			e.Source = netip.AddrPortFrom(f.address(data, "daddr"), uint16(number("dport")))
+		}
+	}
+	s.kept.add(e)
+}
+
+func (s *ftraceSource) Lost() uint64 {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.lost + s.kept.lost
+}
+
+func (s *ftraceSource) Close() error {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	var failed []error
+	for _, one := range s.formats {
+		failed = append(failed, s.instance.write(filepath.Join("events", hooks[one.what].tracepoint, "enable"), "0"))
+	}
+	return errors.Join(append(failed, s.instance.close())...)
+}
