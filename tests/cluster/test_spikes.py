@@ -128,7 +128,7 @@ def test_a_fault_in_another_container_is_not_laid_to_the_one_that_answers(kubect
     """The exporter beside the server is held up: the server goes on answering, and nobody says that it did not."""
     run = judged(inject=["quota", "freezer"], rounds=5, container="exporter")
     assert run["status"]["phase"] != "Error", told(run)
-    result = result_of(working, run, "s1-spike")
+    result = result_of(working, "s1-spike")
     assert result.scalars["injections.done"].value == 10, told(run)
     assert result.scalars["false_alarms"].value == 0, told(run)
     assert actions(run)["Detect the spike"]["verdict"] != "Pass", told(run)
