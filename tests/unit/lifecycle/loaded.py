@@ -111,7 +111,7 @@ def planned(index: int, wish: Wish) -> PlannedScenario:
 def target_of(*wishes: Wish, **changes) -> TargetSpec:
     log = RequestLog(container="web") if any(each.ids for each in wishes) else None
     workload = WORKLOAD if any(each.scale for each in wishes) else None
-    chaos = CHAOS.replace(kind=wishes[0].kind, backend=wishes[0].backend)
+    chaos = CHAOS.replace(kind=wishes[0].kind, backend=wishes[0].backend) if wishes else CHAOS
     spec = target_spec(service=Service(name="web", request_log=log, workload=workload), load=Load(), chaos=chaos)
     return spec.replace(**changes)
 

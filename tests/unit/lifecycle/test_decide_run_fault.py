@@ -53,6 +53,14 @@ async def go_on_until(sim: Sim, told) -> RunStatus:
     raise AssertionError(sim.runs[KEY.name].status)
 
 
+async def test_a_fault_that_outlasts_its_load_is_judged_with_what_the_generators_handed_in(witness):
+    sim = sim_loaded(Wish(fail=1, offset=8.0, seconds=6.0))
+    status = await settle(sim, seconds=HALF)
+    assert status.phase is Phase.PASSED, status.message
+    assert len(witness.shown[0].shards) == 1
+    assert "s1-load-0" in {each.name for each in status.artifacts}
+
+
 async def test_a_node_fails_under_load_and_is_proven_to_be_back(witness):
     sim = sim_loaded(ISOLATE)
     status = await settle(sim, seconds=HALF)
