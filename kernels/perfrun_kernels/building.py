@@ -55,25 +55,35 @@ class Program:
             UnmeasurableError: it is nowhere, and there is no Go or no source to build it from.
             BrokenMeasurementError: building it failed.
         """
-        named = os.environ.get(self.env)
-        if named:
-            if os.access(named, os.X_OK):
-                return Path(named)
+        found = self.present()
+        if found is not None:
+            return found
+        if named := os.environ.get(self.env):
             msg = f"{self.env} is {named!r}, which is no program that can be started: unset it or correct it"
             raise UnmeasurableError(self.missing, msg)
-        if (self.source / "go.mod").is_file():
-            return self._of_source(f"{self.name}-{digest(self.source)}")
-        found = shutil.which(self.name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-        if found is None:
-            msg = f"{self.noun} {self.name} is not in this image: use perfrun's benchmark image, or set {self.env}"
-            raise UnmeasurableError(self.missing, msg)
-        return Path(found)
+        if self._has_source():
+            return self._of_source()
+        msg = f"{self.noun} {self.name} is not in this image: use perfrun's benchmark image, or set {self.env}"
+        raise UnmeasurableError(self.missing, msg)
 
-    def _of_source(self, name: str) -> Path:
-        folders = self._folders()
-        for folder in folders:
-            if (folder / name).is_file():
-                return folder / name
+    def present(self) -> Path | None:
+        """Return the same binary where it is there already, without building it."""
+        if named := os.environ.get(self.env):
+            return Path(named) if os.access(named, os.X_OK) else None
+        if self._has_source():
+            name = self._built_name()
+            return next((folder / name for folder in self._folders() if (folder / name).is_file()), None)
+        found = shutil.which(self.name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+        return None if found is None else Path(found)
+
+    def _has_source(self) -> bool:
+        return (self.source / "go.mod").is_file()
+
+    def _built_name(self) -> str:
+        return f"{self.name}-{digest(self.source)}"
+
+    def _of_source(self) -> Path:
+        name, folders = self._built_name(), self._folders()
         go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
         if go is None:
             msg = (

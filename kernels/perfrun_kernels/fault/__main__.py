@@ -29,7 +29,7 @@ def main(environ: Mapping[str, str]) -> int:
         message = f"${contract.FAULT_ENV}: {error}"
         report = FaultReport("", "", "", "Refused", reason="BadOrder", message=message)
     else:
-        report = carry_out(order, environ.get("PATH", ""))
+        report = carry_out(order, environ)
     answer = report.to_json()
     try:
         Path(environ.get(contract.TERMINATION_LOG_ENV, TERMINATION_LOG)).write_text(answer, encoding="ascii")
@@ -39,11 +39,11 @@ def main(environ: Mapping[str, str]) -> int:
     return 0
 
 
-def carry_out(order: FaultOrder, path: str) -> FaultReport:
-    """Return the report of what was done; ``path`` is where programs are looked for, as in $PATH."""
+def carry_out(order: FaultOrder, environ: Mapping[str, str]) -> FaultReport:
+    """Return the report of what was done; ``environ`` says where programs are, and where a result goes."""
     state: contract.FaultState
     try:
-        return _dispatch(order, path)
+        return _dispatch(order, environ)
     except RefusedError as error:
         state, reason, message = "Refused", error.reason, str(error)
     except LeftError as error:
@@ -53,7 +53,8 @@ def carry_out(order: FaultOrder, path: str) -> FaultReport:
     return FaultReport(order.fault, order.node, order.kind, state, reason=reason, message=message)
 
 
-def _dispatch(order: FaultOrder, path: str) -> FaultReport:
+def _dispatch(order: FaultOrder, environ: Mapping[str, str]) -> FaultReport:
+    path = environ.get("PATH", "")
     # Each is imported only when asked for: an agent that begins faster can be ordered later.
     if order.kind == "isolate":
         from perfrun_kernels.fault import isolate  # noqa: PLC0415 -- see above
@@ -63,6 +64,10 @@ def _dispatch(order: FaultOrder, path: str) -> FaultReport:
         from perfrun_kernels.fault import freeze  # noqa: PLC0415 -- see above
 
         return freeze.run(order, armed)
+    if order.kind == "spike":
+        from perfrun_kernels.spike import agent  # noqa: PLC0415 -- see above
+
+        return agent.run(order, environ, armed, say)
     from perfrun_kernels.fault import undo  # noqa: PLC0415 -- see above
 
     return undo.run(order, path)

@@ -12,7 +12,7 @@ from typing import Final
 
 from perfrun_kernels.fault.refusal import RefusedError
 
-BITS: Final = MappingProxyType({"NET_ADMIN": 12, "SYS_PTRACE": 19})
+BITS: Final = MappingProxyType({"NET_ADMIN": 12, "SYS_PTRACE": 19, "SYS_ADMIN": 21})
 """Numbers of the capabilities that faults need (linux/capability.h)."""
 
 

@@ -12,7 +12,7 @@ import time
 from typing import Final
 
 from perfrun_kernels.contract import FaultOrder, FaultReport
-from perfrun_kernels.fault import alone, processes, rights, tracer
+from perfrun_kernels.fault import alone, processes, rights, spikes, tracer
 from perfrun_kernels.fault.refusal import LeftError
 from perfrun_kernels.fault.rules import Nft, NftError
 
@@ -33,11 +33,12 @@ def run(order: FaultOrder, path: str) -> FaultReport:
     with held:
         found, seen = _tables(Nft.find(path))
         ended, awake = _processes()
+        removed, looked = spikes.clean()
     before = [f"the fault agent {agent} was ended"] if agent else []
     return FaultReport(
         order.fault, order.node, order.kind, "Clean", undone_at=time.time(),
-        message="; ".join([*before, *found, *ended]) or "nothing was found",
-        proof=f"no fault agent is at work; {seen}; {awake}",
+        message="; ".join([*before, *found, *ended, *removed]) or "nothing was found",
+        proof="; ".join(each for each in ("no fault agent is at work", seen, awake, looked) if each),
     )  # fmt: skip
 
 

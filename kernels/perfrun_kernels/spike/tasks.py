@@ -1,0 +1,136 @@
+"""What the task that serves a probe was doing while the request waited at its socket.
+
+The task is the one that reads from the connection, or that its packets wake: never the one that a softirq happened to
+interrupt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+import attrs
+
+from perfrun_kernels.spike.lines import Event, Spike
+from perfrun_kernels.spike.path import REPLY, REQUEST, SERVED
+
+TaskState = Literal["asleep", "waiting", "running", "frozen"]
+"""waiting: it could run, and is not on a CPU. frozen: the cgroup freezer keeps it, and nothing wakes it."""
+
+WAKE_NS: Final = 200_000
+"""Nanoseconds after a packet's arrival within which the waking of a task is taken to be its doing."""
+
+_LEFT: Final[Mapping[str, TaskState]] = {"R": "waiting", "F": "frozen"}
+"""What a task is doing that leaves its CPU, by the first letter of its state; it sleeps in every other."""
+
+_SCHEDULING: Final = frozenset({"waking", "wakeup", "switch_in", "switch_out"})
+
+
+@attrs.frozen
+class Stretch:
+    """A time in which a task was in one state; ``cpu`` is where it ran last, or whose queue it was put on.
+
+    ``ran`` is whether it had run since the request arrived; ``instead`` names the task that had the CPU meanwhile.
+    ``guessed`` says that no event tells the state: the task was not heard of.
+    """
+
+    start: int
+    end: int
+    state: TaskState
+    cpu: int = -1
+    ran: bool = False
+    instead: str = ""
+    guessed: bool = False
+
+
+def serving(spike: Spike, events: Sequence[Event], arrived: int) -> int | None:
+    """Return the thread that serves the probe's connection, or None where nothing tells it.
+
+    It is the one that read this request; else the one that the arriving packet woke; else the one that read the last
+    request before.
+    """
+    reads = [each for each in events if each.kind == "recv" and each.port == spike.port and each.direction != REPLY]
+    for each in reads:
+        if each.at >= arrived and each.pid:
+            return each.pid
+    arrivals = [each for each in events if each.at == arrived and each.kind == SERVED]
+    for arrival in arrivals:
+        for each in events:
+            if each.kind == "waking" and 0 <= each.at - arrival.at <= WAKE_NS and each.cpu == arrival.cpu:
+                return each.pid
+    return reads[-1].pid or None if reads else None
+
+
+def stretches(pid: int, events: Sequence[Event], start: int, end: int) -> list[Stretch]:
+    """Return the states of thread ``pid`` from ``start`` to ``end``, in order and without gaps."""
+    own = [each for each in events if each.pid == pid and each.kind in _SCHEDULING]
+    before = [each for each in own if each.at <= start]
+    later = [each for each in own if each.at > start]
+    state, cpu, guessed = _before(before, later)
+    found, since, ran = [], start, state == "running"
+    for each in later:
+        if each.at >= end:
+            break
+        following = _after(each, state)
+        if each.kind != "waking":
+            cpu = each.cpu
+        if following == state:
+            continue
+        found.append(Stretch(since, each.at, state, cpu, ran, guessed=guessed))
+        state, since, guessed = following, each.at, False
+        ran = ran or state == "running"
+    found.append(Stretch(since, max(end, since), state, cpu, ran, guessed=guessed))
+    return [_told(pid, each, events) if each.state == "waiting" else each for each in found]
+
+
+def _told(pid: int, waited: Stretch, events: Sequence[Event]) -> Stretch:
+    """Return the stretch with who had the CPU: whoever replaced the task, ran when it woke, or ran right before it."""
+    told = [each for each in events if each.pid == pid and each.other and waited.start <= each.at]
+    for each in told:
+        if (each.kind == "wakeup" and each.at <= waited.end) or (each.kind == "switch_out" and each.at == waited.start):
+            return attrs.evolve(waited, instead=f"{each.other_comm} ({each.other})")
+    after = next((each for each in told if each.kind == "switch_in"), None)
+    return waited if after is None else attrs.evolve(waited, instead=f"{after.other_comm} ({after.other})")
+
+
+def longest(found: Sequence[Stretch]) -> Stretch:
+    """Return the longest stretch, with all the time that the task was in that state counted."""
+    total: dict[tuple[TaskState, bool], int] = {}
+    for each in found:
+        key = (each.state, each.ran)
+        total[key] = total.get(key, 0) + each.end - each.start
+    state, ran = max(total, key=lambda key: total[key])
+    return max(
+        (each for each in found if (each.state, each.ran) == (state, ran)), key=lambda each: each.end - each.start
+    )
+
+
+def threads(events: Sequence[Event], netns: int) -> list[int]:
+    """Return the threads of a network namespace that were heard of, in the order of their number."""
+    return sorted({each.pid for each in events if each.kind in _SCHEDULING and each.netns == netns and each.pid})
+
+
+def arrival(way: Sequence[Event]) -> Event | None:
+    """Return the request's arrival at the server's socket."""
+    return next((each for each in way if each.kind == SERVED and each.direction == REQUEST), None)
+
+
+def _before(before: Sequence[Event], later: Sequence[Event]) -> tuple[TaskState, int, bool]:
+    state: TaskState = "asleep"
+    for each in before:
+        state = _after(each, state)
+    if before:
+        return state, before[-1].cpu, False
+    if later and later[0].kind == "switch_in":
+        return "waiting", later[0].cpu, False
+    if later and later[0].kind == "switch_out":
+        return "running", later[0].cpu, False
+    return "asleep", later[0].cpu if later else -1, not later
+
+
+def _after(each: Event, state: TaskState) -> TaskState:
+    if each.kind == "switch_in":
+        return "running"
+    if each.kind == "switch_out":
+        return _LEFT.get(each.state[:1], "asleep")
+    return "running" if state == "running" else "waiting"
