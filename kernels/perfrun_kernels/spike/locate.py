@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import Final, get_args
 
 import attrs
 
@@ -19,6 +19,7 @@ from perfrun_kernels.spike import path, tasks
 from perfrun_kernels.spike.lines import Container, Event, Events, Spike, State
 from perfrun_kernels.spike.path import Step
 
+STAGES: Final[tuple[SpikeStage, ...]] = get_args(SpikeStage)
 _MS: Final = 1e6
 
 

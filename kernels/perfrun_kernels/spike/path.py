@@ -80,6 +80,6 @@ def longest(spike: Spike, way: Sequence[Event]) -> Step:
     steps = [
         Step(before.at if before else spike.sent, after.at if after else max(spike.deadline, spike.sent), before, after)
         for before, after in pairwise([None, *marks, None])
-        if (before.at if before else spike.sent) <= spike.deadline
+        if before is None or before.at <= spike.deadline
     ]
     return max(steps, key=lambda step: step.until(spike.deadline))

@@ -9,18 +9,17 @@ from __future__ import annotations
 import base64
 import gzip
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import attrs
 
-from perfrun_kernels.contract import SPIKE_TRUTH, Attachment, Histogram, Scalar, SpikeStage, Table
+from perfrun_kernels.contract import SPIKE_TRUTH, Attachment, Histogram, Scalar, Table
 from perfrun_kernels.program import Fact, Measurement
 from perfrun_kernels.spike import picture, timeline, trace
 from perfrun_kernels.spike.incidents import Incident, Made, Watch, caused
+from perfrun_kernels.spike.locate import STAGES
 from perfrun_kernels.spike.order import KINDS, Pod, SpikeOrder
 from perfrun_kernels.spike.solving import pod_name
-
-STAGES: Final[tuple[SpikeStage, ...]] = get_args(SpikeStage)
 
 ANSWERS: Final = (
     "detected", "detect_s", "identified", "identify_s", "answer_pod", "answer_container", "located", "locate_s",
