@@ -20,6 +20,7 @@ from perfrun.adapters.reading import owned_by
 from perfrun.adapters.refusals import Refusals
 from perfrun.adapters.seeing import workload_path
 from perfrun.adapters.starting import attempt_of, refused_pod
+from perfrun.adapters.victims import victims
 from perfrun.api.faults import FINALIZER
 from perfrun.lifecycle.values import (
     AgentView,
@@ -41,7 +42,7 @@ from perfrun.lifecycle.values import (
     Uncordon,
 )
 from perfrun.manifests import labels
-from perfrun.manifests.agents import AgentOrder, AgentSettings, agent_pod
+from perfrun.manifests.agents import AgentOrder, AgentSettings, Measuring, agent_pod
 from perfrun.manifests.loads import LoadAttempt, load_job
 from perfrun.manifests.pods import PodSettings
 from perfrun.ports import Clock, Conflict, Unavailable
@@ -152,6 +153,7 @@ class Disturbing:
         order = AgentOrder(
             name=action.name, fault=action.fault, run=meta.name, run_uid=meta.uid, run_namespace=meta.namespace,
             node=action.node, kind=action.kind, starts_at=action.starts_at, ends_at=action.ends_at,
+            measuring=await self._measuring(run, action) if action.kind == "spike" else None,
         )  # fmt: skip
         try:
             await self.api.create(pods_path(namespace), agent_pod(order, self.agents))
@@ -163,6 +165,15 @@ class Disturbing:
             self.refused_agents.note(meta.uid, action.name, view)
             msg = f"pod {namespace}/{action.name} was refused: {refusal}"
             raise Unavailable(msg) from refusal
+
+    async def _measuring(self, run: Run, action: StartAgent) -> Measuring:
+        """Return what an agent that measures is told: its stage's arguments, for the pods that serve on its node."""
+        stages = run.status.frozen.plan.stages if run.status.frozen else ()
+        planned = next(each.parameters["spike"] for each in stages if each.id == action.fault)
+        found = await victims(self.api, self.externals.seeing, run, action.node)
+        probe = planned["probe"] | {"port": found.port}
+        arguments = planned | {"probe": probe, "pods": list(found.pods)}
+        return Measuring(arguments, action.attempt, self.pods.results_url, self.pods.ca_bundle)
 
     async def _stop_agent(self, run: Run, name: str) -> None:
         self.refused_agents.drop(run.meta.uid, name)

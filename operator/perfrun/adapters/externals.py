@@ -109,8 +109,8 @@ class Externals:
         chaos = run.status.frozen.target.chaos if run.status.frozen else None
         return ExternalFault(
             id=fault.id, run=run.meta.name, run_namespace=run.meta.namespace, run_uid=run.meta.uid,
-            kind=_kind(fault), nodes=failing, seconds=(fault.ends_at - fault.starts_at).total_seconds(), namespace=namespace,
-            selector=(stored.get("spec") or {}).get("selector") or {},
+            kind=_kind(fault), nodes=failing, seconds=(fault.ends_at - fault.starts_at).total_seconds(),
+            namespace=namespace, selector=(stored.get("spec") or {}).get("selector") or {},
             service_account=(chaos.service_account_name if chaos else None) or "",
             pods=tuple(pod for node in failing for pod in behind.get(node, ())),
             home=_home(nodes.values(), failing),

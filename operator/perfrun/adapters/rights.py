@@ -16,6 +16,7 @@ from perfrun.adapters.externals import service_of
 from perfrun.adapters.paths import or_none, services_path
 from perfrun.api import GROUP
 from perfrun.api.chaos import Chaos
+from perfrun.api.plan import Stage
 from perfrun.api.target import TargetSpec
 from perfrun.lifecycle.values import Run
 from perfrun.manifests import external
@@ -24,6 +25,9 @@ from perfrun.manifests.external import ExternalFault
 _REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _PLURALS: Final = {"Deployment": "deployments", "StatefulSet": "statefulsets"}
 _ALL: Final = ""
+
+SPIKE: Final = "spike"
+"""Stands for a fault of that kind among the kinds of stages: it asks for less than others do."""
 
 
 @attrs.frozen
@@ -69,8 +73,8 @@ class Rights:
         frozen = run.status.frozen
         if frozen is None or frozen.target.service is None:
             return ""
-        kinds = {stage.kind for stage in frozen.plan.stages}
-        if not self.chaos and kinds & {"fault", "scale"}:
+        kinds = {SPIKE if is_spike(stage) else stage.kind for stage in frozen.plan.stages}
+        if not self.chaos and kinds & {"fault", "scale", SPIKE}:
             return (
                 "this installation of perfrun rules faults out; to permit them, install the chart with "
                 "chaos.enabled=true and scope.kind=cluster"
@@ -105,12 +109,12 @@ class Rights:
 
 
 def needed(target: TargetSpec, kinds: Iterable[str], home: str, agents: str) -> Iterator[Right]:
-    """Yield what stages of these kinds need; ``home`` is the run's namespace, ``agents`` that of fault agents."""
+    """Yield what stages of these kinds, or ``SPIKE``, need in the run's namespace (``home``) and that of agents."""
     service, every = target.service, set(kinds)
     if service is None:
         return
     there = service.namespace or home
-    if every & {"load", "fault", "scale"}:
+    if every & {"load", "fault", "scale", SPIKE}:
         yield Right("list", "nodes")
         yield Right("get", "services", namespace=there)
         yield Right("list", "endpointslices", "discovery.k8s.io", there)
@@ -123,19 +127,31 @@ def needed(target: TargetSpec, kinds: Iterable[str], home: str, agents: str) -> 
         plural = _PLURALS[service.workload.kind]
         yield Right("get", plural, "apps", there)
         yield Right("patch", f"{plural}/scale", "apps", there)
-    if every & {"fault", "scale"}:
+    if every & {"fault", "scale", SPIKE}:
         yield Right("patch", "perfruns", GROUP, home)
+    if every & {"fault", SPIKE}:
+        # To know which nodes carry operator and Prometheus, and which pods are on the one that is watched.
+        yield from (Right("list", resource) for resource in ("pods", "services"))
+        yield Right("list", "endpointslices", "discovery.k8s.io")
     if "fault" in every:
         yield from _of_fault(target.chaos, there, agents)
+    if SPIKE in every:
+        yield from _of_agents(agents)
+
+
+def is_spike(stage: Stage) -> bool:
+    """Whether a stage is a fault of kind spike, whatever kind the target's chaos names."""
+    return stage.kind == "fault" and stage.parameters.get("kind") == SPIKE
+
+
+def _of_agents(agents: str) -> Iterator[Right]:
+    return (Right(verb, "pods", namespace=agents) for verb in ("list", "create", "delete"))
 
 
 def _of_fault(chaos: Chaos, there: str, agents: str) -> Iterator[Right]:
-    # To know which nodes carry operator and Prometheus.
-    yield from (Right("list", resource) for resource in ("pods", "services"))
-    yield Right("list", "endpointslices", "discovery.k8s.io")
     match chaos.backend, chaos.kind:
         case "native", "isolate" | "freeze":
-            yield from (Right(verb, "pods", namespace=agents) for verb in ("list", "create", "delete"))
+            yield from _of_agents(agents)
         case "native", "drain":
             yield from (Right(verb, "nodes") for verb in ("get", "patch"))
             yield Right("create", "pods/eviction")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from perfrun.adapters.podview import pod_view
@@ -43,13 +43,19 @@ def serving_of(slices: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]
     """Return the names of the pods that are ready behind a Service, by node, from its EndpointSlices."""
     found: dict[str, set[str]] = {}
     for each in slices:
-        for endpoint in each.get("endpoints") or ():
-            node, pod = endpoint.get("nodeName"), endpoint.get("targetRef") or {}
-            # Not knowing is to be taken for ready, as the API defines it.
-            ready = (endpoint.get("conditions") or {}).get("ready") is not False
-            if node and ready and pod.get("kind") == "Pod":
-                found.setdefault(node, set()).add(pod["name"])
+        for node, pod in ready_endpoints(each):
+            found.setdefault(node, set()).add(pod)
     return {node: tuple(sorted(pods)) for node, pods in sorted(found.items())}
+
+
+def ready_endpoints(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield node and name of every pod that one EndpointSlice calls ready."""
+    for endpoint in part.get("endpoints") or ():
+        node, pod = endpoint.get("nodeName"), endpoint.get("targetRef") or {}
+        # Not knowing is to be taken for ready, as the API defines it.
+        ready = (endpoint.get("conditions") or {}).get("ready") is not False
+        if node and ready and pod.get("kind") == "Pod":
+            yield node, pod["name"]
 
 
 def nodes_behind(slices: Iterable[Mapping[str, Any]]) -> set[str]:

@@ -17,7 +17,6 @@ from perfrun.capabilities.words import (
     forecast,
     memory,
     optimization,
-    spikes,
     telemetry,
 )
 from perfrun.language.model import Scenario
@@ -43,7 +42,7 @@ class Pending:
         return NotMeasured(reason="NotImplemented", message=f"this version of perfrun cannot measure {self.name} yet")
 
 
-_WORDS: Final = (optimization, memory, telemetry, forecast, spikes)
+_WORDS: Final = (optimization, memory, telemetry, forecast)
 
 PENDING: Final[tuple[Capability, ...]] = tuple(Pending(words.NAME, words.VOCABULARY) for words in _WORDS)
 """What runs report as NotImplemented; a capability leaves this tuple when it is built."""

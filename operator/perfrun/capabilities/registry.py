@@ -19,6 +19,7 @@ from perfrun.capabilities.load import Load
 from perfrun.capabilities.network import Network
 from perfrun.capabilities.pending import PENDING
 from perfrun.capabilities.sampling import Sampling
+from perfrun.capabilities.spikes import Spikes
 from perfrun.language.vocabulary import Vocabulary
 
 GROUP = "perfrun.capabilities"
@@ -60,7 +61,7 @@ def _registry() -> Registry:
 
 def load(points: importlib.metadata.EntryPoints | tuple[importlib.metadata.EntryPoint, ...]) -> Registry:
     """Return the registry of the built-in capabilities and those that the entry points give."""
-    found: list[Capability] = [Sampling(), Load(), Faults(), Network(), Custom(), *PENDING]
+    found: list[Capability] = [Sampling(), Load(), Faults(), Network(), Spikes(), Custom(), *PENDING]
     failed = []
     for point in points:
         try:

@@ -118,9 +118,7 @@ def _told(stage: Stage) -> str:
             shards = f" from {stage.shards} pods" if stage.shards > 1 else ""
             return f"load {stage.parameters['method']} {stage.parameters['url']}: {_rates(stage)}{shards}"
         case "fault":
-            told = stage.parameters
-            share = f"{told['count']} of {told['nodes']} nodes"
-            return f"fault {told['kind']} of {share} for {told['seconds']:g} s, {told['offset']:g} s after the start"
+            return _fault(stage.parameters)
         case "scale":
             return f"scale the workload to {stage.parameters['replicas']}, and back at the end"
         case "ids":
@@ -164,6 +162,17 @@ def _place(stage: Stage) -> str:
     if stage.apart:
         place += f" other than that of {stage.apart}"
     return f"{place}, in its network" if stage.host_network else place
+
+
+def _fault(told: dict[str, Any]) -> str:
+    when = f"{told['offset']:g} s after the start"
+    if told["kind"] != "spike":
+        return f"fault {told['kind']} of {told['count']} of {told['nodes']} nodes for {told['seconds']:g} s, {when}"
+    spike = told["spike"]
+    if not spike["inject"]:
+        return f"watch containers on {told['count']} node for latency spikes for {told['seconds']:g} s, {when}"
+    kinds = ", ".join(spike["inject"])
+    return f"hold containers on {told['count']} node up, {spike['rounds']} times each by {kinds}, {when}"
 
 
 def _schedule(stage: Stage) -> list[dict[str, float]]:

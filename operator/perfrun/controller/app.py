@@ -112,8 +112,9 @@ async def assemble(settings: Settings) -> Operator:
     access = Access(api)
     services = Services(
         cluster=cluster, artifacts=artifacts, access=access,
-        results=Results(api, cluster, artifacts, access, queue.wake), review=Admission(cluster).review,
-        telemetry=telemetry, leads=lambda: leadership.leads, namespace_of=hub.namespace_of,
+        results=Results(api, cluster, artifacts, access, queue.wake, settings.agent_namespace),
+        review=Admission(cluster).review, telemetry=telemetry, leads=lambda: leadership.leads,
+        namespace_of=hub.namespace_of,
     )  # fmt: skip
     operator = Operator(
         settings, api, watches, telemetry, queue, hub, sweeper, events, leadership, registry, kopf_settings, services

@@ -1,4 +1,4 @@
-"""Takes in what benchmark pods measured: from the right pod only, stored before it is acknowledged, once.
+"""Takes in what benchmark pods and agents measured: from the right pod only, stored before it is acknowledged, once.
 
 What arrives is kept even where it is no result: the run then ends with a sentence that quotes it, instead of
 waiting for something better from the same pod.
@@ -18,7 +18,8 @@ from perfrun.adapters.podview import completion_index
 from perfrun.adapters.reading import owned_by
 from perfrun.controller.access import Access, DeniedError
 from perfrun.lifecycle.values import Key, Run
-from perfrun.manifests.names import pod_name
+from perfrun.manifests.agents import DEFAULT_NAMESPACE
+from perfrun.manifests.names import agent_name, pod_name
 from perfrun.ports import Artifacts, Cluster, result_path, shard_path
 from perfrun_kernels.contract import ContractError, Result
 
@@ -55,16 +56,18 @@ class Reply:
 
 
 class Results:
-    """The results endpoint without its HTTP."""
+    """The results endpoint without its HTTP; ``agents`` is the namespace of fault agents, and no pod's of a run."""
 
     def __init__(
-        self, api: Api, cluster: Cluster, artifacts: Artifacts, access: Access, wake: Callable[[Key], None]
-    ) -> None:
+        self, api: Api, cluster: Cluster, artifacts: Artifacts, access: Access, wake: Callable[[Key], None],
+        agents: str = DEFAULT_NAMESPACE,
+    ) -> None:  # fmt: skip
         self._api = api
         self._cluster = cluster
         self._artifacts = artifacts
         self._access = access
         self._wake = wake
+        self._agents = agents
         # One lock per path would have to be thrown away some time; paths may as well share a few.
         self._locks = tuple(asyncio.Lock() for _ in range(64))
 
@@ -88,6 +91,13 @@ class Results:
         there = await or_none(self._api.get(pods_path(namespace, pod)))
         if there is None or there["metadata"]["uid"] != uid:
             raise DeniedError(403, f"pod {namespace}/{pod} is not there any more")
+        if expecting := expected_agents(run, place):
+            # Nobody but the operator makes pods in that namespace, so a name is enough: no agent has an owner.
+            if namespace != self._agents or pod not in expecting:
+                where = " or ".join(f"{self._agents}/{each}" for each in expecting)
+                msg = f"pod {namespace}/{pod} may not hand in the result of {place}; expected pod {where}"
+                raise DeniedError(403, msg)
+            return
         name = pod_name(place.run, place.stage, place.attempt)
         if place.shard is None:
             ours, expected = namespace == place.namespace and pod == name, f"pod {place.namespace}/{name}"
@@ -116,6 +126,18 @@ class Results:
             await self._artifacts.put(path, body)
         self._wake(Key("PerfRun", place.namespace, place.run))
         return Reply(400, problem) if problem else Reply(200, "stored")
+
+
+def expected_agents(run: Run, place: Place) -> tuple[str, ...]:
+    """Return the pods of the agents that measure for a place: those of the run's fault of that name, if it has one."""
+    if place.shard is not None:
+        return ()
+    return tuple(
+        agent_name(run.meta.uid, fault.id, each.node, fault.kind, place.attempt)
+        for fault in run.status.faults
+        if fault.id == place.stage and fault.kind == "spike"
+        for each in fault.nodes
+    )
 
 
 def _made_by(pod: Mapping[str, Any], job: str) -> bool:

@@ -43,10 +43,12 @@ def judge(claim: Claim, measured: Measured | NotMeasured, policy: Policy, confid
     """
     if isinstance(measured, NotMeasured):
         return _unmeasured(claim, measured, policy)
-    if not math.isfinite(measured.value) or math.isnan(measured.lower) or math.isnan(measured.upper):
+    below = claim.comparator in ("<", "<=")
+    # What never came took longer than any limit.
+    never = below and measured.value == measured.lower == math.inf
+    if not (never or math.isfinite(measured.value)) or math.isnan(measured.lower) or math.isnan(measured.upper):
         text = f"{claim.label} could not be measured: the evidence gives no finite value"
         return Judgement(Verdict.INCONCLUSIVE, "NoValue", text)
-    below = claim.comparator in ("<", "<=")
     unfavourable, favourable = (measured.upper, measured.lower) if below else (measured.lower, measured.upper)
     kept = satisfies(unfavourable, claim.comparator, claim.limit)
     broken = not satisfies(favourable, claim.comparator, claim.limit)

@@ -59,6 +59,8 @@ def measured(value: float, lower: float, upper: float, note: str = "") -> Measur
         ("<", math.nan, 8, 9, Verdict.INCONCLUSIVE, "NoValue"),
         (">", 8, 8, math.nan, Verdict.INCONCLUSIVE, "NoValue"),
         (">", INF, INF, INF, Verdict.INCONCLUSIVE, "NoValue"),
+        ("<=", INF, INF, INF, Verdict.FAIL, "LimitExceeded"),
+        ("<=", 8, INF, INF, Verdict.INCONCLUSIVE, "NoValue"),
     ],
 )
 def test_the_end_of_the_interval_decides(
@@ -81,6 +83,7 @@ def test_the_end_of_the_interval_decides(
         ),
         (measured(7.0, 7.0, 7.0), "p99 latency 7 ms < 10 ms (1000 samples)"),
         (measured(10.0001, 10.0001, 10.0001), "p99 latency 10.0001 ms > 10 ms (1000 samples)"),
+        (measured(INF, INF, INF, "1 never came"), "p99 latency infinity ms > 10 ms (1000 samples, 1 never came)"),
         (
             measured(9.8, 9.1, 11.2),
             (

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfrun.manifests import labels
-from perfrun.manifests.agents import AgentOrder, AgentSettings, agent_pod
+from perfrun.manifests.agents import AgentOrder, AgentSettings, Measuring, agent_pod
 from perfrun.manifests.names import agent_name, fault_on_node
 from perfrun_kernels import contract
 
@@ -23,7 +23,11 @@ ORDER = AgentOrder(
     run_namespace="shop", node="node-a", kind="isolate", starts_at=START, ends_at=START + dt.timedelta(seconds=15.5),
 )  # fmt: skip
 SETTINGS = AgentSettings(namespace="chaos", image="kernels:1", command=("agent",))
-KINDS: list[contract.FaultKind] = ["isolate", "freeze", "undo"]
+KINDS: list[contract.FaultKind] = ["isolate", "freeze", "spike", "undo"]
+SPIKE = attrs.evolve(
+    ORDER, fault="s2-spike", kind="spike",
+    measuring=Measuring({"inject": ["quota"], "pods": [{"name": "web-0"}]}, 2, "https://operator:8443/", "PEM"),
+)  # fmt: skip
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 TEXT = st.text(max_size=200)
 
@@ -34,14 +38,24 @@ def container(pod: dict[str, Any]) -> dict[str, Any]:
 
 
 def told(pod: dict[str, Any]) -> contract.FaultOrder:
-    [only] = container(pod)["env"]
-    assert only["name"] == contract.FAULT_ENV
-    return contract.FaultOrder.from_json(only["value"])
+    return contract.FaultOrder.from_json(environment(pod)[contract.FAULT_ENV])
+
+
+def environment(pod: dict[str, Any]) -> dict[str, str]:
+    return {each["name"]: each["value"] for each in container(pod)["env"]}
 
 
 @pytest.mark.parametrize(
     ("kind", "capabilities"),
-    [("isolate", ["NET_ADMIN"]), ("freeze", ["SYS_PTRACE"]), ("undo", ["NET_ADMIN", "SYS_PTRACE"])],
+    [
+        ("isolate", ["NET_ADMIN"]),
+        ("freeze", ["SYS_PTRACE"]),
+        (
+            "spike",
+            ["BPF", "PERFMON", "NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE", "SYS_NICE", "KILL", "DAC_OVERRIDE"],
+        ),
+        ("undo", ["NET_ADMIN", "SYS_PTRACE", "SYS_ADMIN", "KILL", "DAC_OVERRIDE"]),
+    ],
 )
 def test_it_gets_only_the_capabilities_of_its_kind(kind: contract.FaultKind, capabilities: list[str]) -> None:
     security = container(agent_pod(attrs.evolve(ORDER, kind=kind), SETTINGS))["securityContext"]
@@ -50,7 +64,7 @@ def test_it_gets_only_the_capabilities_of_its_kind(kind: contract.FaultKind, cap
     assert security["readOnlyRootFilesystem"] is True
 
 
-@pytest.mark.parametrize(("kind", "processes"), [("isolate", False), ("freeze", True), ("undo", True)])
+@pytest.mark.parametrize(("kind", "processes"), [("isolate", False), ("freeze", True), ("spike", True), ("undo", True)])
 def test_it_sees_its_nodes_network_and_processes_only_where_it_must(
     kind: contract.FaultKind, *, processes: bool
 ) -> None:
@@ -58,10 +72,45 @@ def test_it_sees_its_nodes_network_and_processes_only_where_it_must(
     assert (spec["hostNetwork"], spec["hostPID"]) == (True, processes)
 
 
-def test_it_mounts_nothing() -> None:
-    spec = agent_pod(ORDER, SETTINGS)["spec"]
-    assert "volumes" not in spec
-    assert "volumeMounts" not in container(agent_pod(ORDER, SETTINGS))
+@pytest.mark.parametrize("kind", ["isolate", "freeze", "undo"])
+def test_one_that_measures_nothing_mounts_nothing_and_is_told_its_order_only(kind: contract.FaultKind) -> None:
+    pod = agent_pod(attrs.evolve(ORDER, kind=kind), SETTINGS)
+    assert "volumes" not in pod["spec"]
+    assert "volumeMounts" not in container(pod)
+    assert "annotations" not in pod["metadata"]
+    assert list(environment(pod)) == [contract.FAULT_ENV]
+
+
+def test_one_that_measures_hands_in_for_its_stage_and_mounts_nothing_of_the_node() -> None:
+    pod = agent_pod(SPIKE, SETTINGS)
+    found = environment(pod)
+    assert found[contract.RESULT_URL_ENV] == "https://operator:8443/results/shop/checkout-1/s2-spike/2"
+    token, certificates = found[contract.TOKEN_FILE_ENV], found[contract.CA_FILE_ENV]
+    scratch, identity = pod["spec"]["volumes"]
+    assert set(scratch) == {"name", "emptyDir"}
+    [own, others] = identity["projected"]["sources"]
+    assert own["serviceAccountToken"]["audience"] == contract.AUDIENCE
+    assert others["downwardAPI"]["items"][0]["fieldRef"]["fieldPath"] == f"metadata.annotations['{labels.CA_BUNDLE}']"
+    assert pod["metadata"]["annotations"] == {labels.CA_BUNDLE: "PEM"}
+    mounts = {each["name"]: each["mountPath"] for each in container(pod)["volumeMounts"]}
+    assert mounts == {"tmp": found["TMPDIR"], "identity": token.removesuffix("/token")}
+    assert certificates == f"{mounts['identity']}/ca.crt"
+    # By the node's own resolver it would not find the operator.
+    assert pod["spec"]["dnsPolicy"] == "ClusterFirstWithHostNet"
+
+
+def test_one_that_measures_needs_no_certificates_where_nothing_is_encrypted() -> None:
+    plain = attrs.evolve(SPIKE, measuring=Measuring({}, 1, "http://operator"))
+    pod = agent_pod(plain, SETTINGS)
+    assert contract.CA_FILE_ENV not in environment(pod)
+    assert "annotations" not in pod["metadata"]
+    assert len(pod["spec"]["volumes"][1]["projected"]["sources"]) == 1
+
+
+def test_one_that_measures_is_told_what_and_for_which_attempt() -> None:
+    order = told(agent_pod(SPIKE, SETTINGS))
+    assert order.spike == {"inject": ["quota"], "pods": [{"name": "web-0"}], "stage": "s2-spike", "attempt": 2}
+    assert told(agent_pod(ORDER, SETTINGS)).spike == {}
 
 
 def test_it_runs_on_its_node_whatever_the_scheduler_thinks_of_that() -> None:
@@ -139,4 +188,4 @@ def test_agents_of_different_runs_nodes_kinds_and_attempts_have_different_names(
         for kind in KINDS
         for attempt in (1, 2)
     }
-    assert len(names) == 48
+    assert len(names) == 64

@@ -41,7 +41,7 @@ def named(*steps: str) -> str:
         ("fault_tolerance", [""] * 3),
         ("gpu_kernel_optimization", ["optimization", "memory"]),
         ("load_balancing", [""] * 3),
-        ("network_performance", ["network", "spikes"]),
+        ("network_performance", [""] * 2),
         ("system_performance", ["telemetry", "forecast"]),
     ],
 )
@@ -52,6 +52,21 @@ def test_the_six_features_compile(name: str, lacking: list[str]) -> None:
     for scenario in compiled.scenarios:
         claims = [step.claim for step in scenario.steps if step.keyword == "Then"]
         assert all(claim is None for claim in claims) == bool(scenario.not_implemented)
+
+
+def test_every_row_of_a_table_of_promises_is_a_step_of_its_own() -> None:
+    text = (FEATURES / "network_performance.feature").read_text(encoding="utf-8")
+    [spikes] = plan(text, TARGET, "@debugging").scenarios
+    promised = [(step.line, step.text, step.claim.subject) for step in spikes.steps if step.claim is not None]
+    assert promised == [
+        (20, "the monitoring system should: Detect the spike (5ms)", "spikes.detect"),
+        (21, "the monitoring system should: Identify the container (10s)", "spikes.identify"),
+        (22, "the monitoring system should: Locate the kernel issue (30s)", "spikes.locate"),
+        (23, "the monitoring system should: Generate trace data (60s)", "spikes.trace"),
+    ]
+    assert [step.text for step in spikes.steps if step.claim is None] == [
+        "system metrics collection is enabled", "a latency spike occurs",
+    ]  # fmt: skip
 
 
 def test_a_row_is_one_pod_that_answers_all_its_claims() -> None:
