@@ -31,6 +31,9 @@ from perfrun_kernels.spike.watching import Ended
 STOPPED_HANDIN_SECONDS: Final = 5.0
 """Seconds of hand-in after an order to stop: it must fit into a pod's time to end."""
 
+LACKING: Final = frozenset({"NoTopology", "NoEventSource", "NoProbe", "NoGuard"})
+"""Reasons of perfrun-netwatch that are the world's, and not its own."""
+
 NICE: Final = 10
 """How far the agent stands back for others: nobody waits for its answers as those do whom it watches."""
 
@@ -99,6 +102,8 @@ def _run_alone(
     watch.finish()
     result = _result(order, setting, watch, ended, solver, finished)
     message = _hand_in(result, environ, ended, say)
+    if watch.ready is None and not ended.stopped:
+        raise RefusedError(result.reason, result.message)
     return _report(order, setting, watch, ended, finished, message, proof)
 
 
@@ -142,7 +147,7 @@ def _prove(binary: Path, order: FaultOrder) -> str:
 
 def _result(order: FaultOrder, setting: Setting, watch: Watch, ended: Ended, solver: Solver, finished: int) -> Result:
     measured = results.measurement(watch, setting, solver.pieces, order.node, finished)
-    outcome, reason, message = _outcome(watch, ended)
+    outcome, reason, message = _outcome(watch, ended, setting.order)
     return Result(
         run=order.run.rpartition("/")[2], stage=setting.order.stage, attempt=setting.order.attempt, outcome=outcome,
         started=measured.started, finished=measured.finished, reason=reason, message=message,
@@ -151,14 +156,19 @@ def _result(order: FaultOrder, setting: Setting, watch: Watch, ended: Ended, sol
     )  # fmt: skip
 
 
-def _outcome(watch: Watch, ended: Ended) -> tuple[Outcome, str, str]:
+def _outcome(watch: Watch, ended: Ended, spike: SpikeOrder) -> tuple[Outcome, str, str]:
     """Return the outcome, its reason and a sentence."""
     if ended.stopped:
         return "Failed", "Terminated", "the agent was told to stop before the watch was over"
-    if ended.code:
+    if watch.broken is not None:
+        lacking = watch.broken.reason in LACKING
+        return "Unmeasurable" if lacking else "Failed", watch.broken.reason, watch.broken.message
+    if ended.code or watch.ready is None:
         return "Failed", "WatchFailed", f"{watching.PROGRAM.name} ended with exit code {ended.code}: {ended.said}"
-    if watch.ready is None:
-        return "Unmeasurable", "NoProbe", f"no pod answered the prober: {ended.said or 'it said nothing'}"
+    done = len(watch.made) + len(watch.refused)
+    gone = {each.ip for each in watch.lost}
+    if gone and (done < spike.rounds * len(spike.inject) or gone >= {each.ip for each in spike.pods}):
+        return "Unmeasurable", "PodLost", "; ".join(each.message for each in watch.lost)
     return "Completed", "", ""
 
 

@@ -64,7 +64,10 @@ class Watch:
     made: list[Made] = attrs.field(factory=list)
     refused: list[Refused] = attrs.field(factory=list)
     incidents: dict[int, Incident] = attrs.field(factory=dict)
+    lost: list[lines.Lost] = attrs.field(factory=list)
+    broken: lines.Broken | None = None
     end: lines.End | None = None
+    _missed: int = 0
 
     def take(self, line: Line) -> None:
         """Note what a line says, and answer whatever it completes the evidence for."""
@@ -83,16 +86,25 @@ class Watch:
                 self.refused.append(line)
             case lines.Spike():
                 self.incidents[line.id] = Incident(line, self.topology)
-            case lines.End():
-                self.end = line
-            case _:
+            case lines.Events() | lines.State() | lines.Answer():
                 self._evidence(line)
+            case _:
+                self._course(line)
 
     def finish(self) -> None:
         """Answer what never got all of its evidence."""
         for incident in self.incidents.values():
             if incident.located is None:
                 self._answer(incident)
+
+    def _course(self, line: lines.Lost | lines.Broken | lines.End) -> None:
+        match line:
+            case lines.Lost():
+                self.lost.append(line)
+            case lines.Broken():
+                self.broken = line
+            case lines.End():
+                self.end = line
 
     def _undo(self, undo: lines.Undo) -> None:
         for index, made in enumerate(self.made):
@@ -105,7 +117,9 @@ class Watch:
             return
         match line:
             case Events():
-                incident = attrs.evolve(incident, events=line)
+                # The count is of the whole watch: what was lost since the last look may have been of this spike.
+                incident = attrs.evolve(incident, events=attrs.evolve(line, lost=line.lost - self._missed))
+                self._missed = line.lost
             case State():
                 incident = attrs.evolve(incident, state=line)
             case Answer():

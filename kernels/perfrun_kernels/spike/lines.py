@@ -131,7 +131,7 @@ class Spike:
 
 @attrs.frozen
 class Events:
-    """What the kernel did around a spike, in the order of time; ``lost`` events did not fit."""
+    """What the kernel did around a spike, in the order of time; ``lost`` events of the whole watch did not fit."""
 
     spike: int
     start: int
@@ -143,12 +143,12 @@ class Events:
 
 @attrs.frozen
 class Container:
-    """A container's state around a spike."""
+    """A container's state around a spike: how often and how long (ns) it was throttled, and whether it was frozen."""
 
     id: str
     cgroup: str
-    throttled_before: int
     throttled: int
+    throttled_ns: int
     frozen: bool
 
 
@@ -172,13 +172,32 @@ class Answer:
 
 
 @attrs.frozen
+class Lost:
+    """A pod does not answer the prober any more, or never did."""
+
+    at: int
+    ip: str
+    message: str
+
+
+@attrs.frozen
+class Broken:
+    """Why the watch cannot go on; ``reason`` is one CamelCase word."""
+
+    reason: str
+    message: str
+
+
+@attrs.frozen
 class End:
     """The watch is over; ``counts`` are its totals."""
 
     counts: Mapping[str, Any]
 
 
-Line = Facilities | Topology | Ready | Injection | Undo | Refused | Spike | Events | State | Answer | End
+Line = (
+    Facilities | Topology | Ready | Injection | Undo | Refused | Spike | Events | State | Answer | Lost | Broken | End
+)
 
 
 def read(text: str) -> Line | None:
@@ -231,12 +250,21 @@ def _events(data: Mapping[str, Any]) -> Events:
 def _state(data: Mapping[str, Any]) -> State:
     containers = tuple(
         Container(
-            each["id"], each.get("cgroup", ""), each.get("nr_throttled_before", 0), each.get("nr_throttled", 0),
+            each["id"], each.get("cgroup", ""), _grown(each, "nr_throttled"), _grown(each, "throttled_ns"),
             each.get("frozen", False),
         )
         for each in data["containers"] or ()
     )  # fmt: skip
     return State(data["spike"], data["at_ns"], containers, tuple(data.get("qdiscs") or ()))
+
+
+def _grown(data: Mapping[str, Any], name: str) -> int:
+    """Return by how much a counter grew from before the spike to its alarm, or to its answer.
+
+    The kernel counts throttling only when a period ends, which may be after the alarm.
+    """
+    before = int(data.get(f"{name}_before", 0))
+    return max(0, int(data.get(name, 0)) - before, int(data.get(f"{name}_after", 0)) - before)
 
 
 _READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Line]]] = {
@@ -256,5 +284,7 @@ _READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Line]]] = {
     "events": _events,
     "state": _state,
     "answer": lambda data: Answer(data["spike"], data["at_ns"], data["rx_ns"]),
+    "lost": lambda data: Lost(data["at_ns"], data["ip"], data["message"]),
+    "error": lambda data: Broken(data["reason"], data["message"]),
     "end": lambda data: End({name: each for name, each in data.items() if name != "type"}),
 }  # fmt: skip

@@ -123,7 +123,7 @@ def _serving(spike: Spike, seen: Events, own: Container | None, shown: AbstractS
 def _held(spike: Spike, at: Step, held: tasks.Stretch, own: Container | None, name: str) -> Located:
     if held.state == "frozen" or (own is not None and own.frozen and held.state != "running"):
         return _frozen(at, name)
-    if held.guessed and own is not None and own.throttled > own.throttled_before:
+    if held.guessed and own is not None and (own.throttled or own.throttled_ns):
         return _throttled(at, own, name)
     if held.state == "waiting":
         return _waiting(spike, at, held, own, name)
@@ -137,7 +137,7 @@ def _held(spike: Spike, at: Step, held: tasks.Stretch, own: Container | None, na
 def _nobody(spike: Spike, own: Container | None, step: Step, events: Sequence[Event]) -> Located:
     if own is not None and own.frozen:
         return _frozen(step, "the container")
-    if own is not None and own.throttled > own.throttled_before:
+    if own is not None and (own.throttled or own.throttled_ns):
         return _throttled(step, own, "the container")
     woken = any(each.kind == "waking" and step.start <= each.at <= spike.deadline for each in events)
     if woken:
@@ -148,7 +148,7 @@ def _nobody(spike: Spike, own: Container | None, step: Step, events: Sequence[Ev
 def _waiting(spike: Spike, at: Step, held: tasks.Stretch, own: Container | None, name: str) -> Located:
     if own is None:
         return _unknown(spike, f"{name} could run and did not; whether its quota was used up was not seen", at)
-    if own.throttled > own.throttled_before:
+    if own.throttled or own.throttled_ns:
         return _throttled(at, own, name)
     instead = f" while {held.instead} ran" if held.instead else ""
     waited = _ms(held.end - held.start)
@@ -156,10 +156,8 @@ def _waiting(spike: Spike, at: Step, held: tasks.Stretch, own: Container | None,
 
 
 def _throttled(at: Step, own: Container, name: str) -> Located:
-    grown = own.throttled - own.throttled_before
-    return Located(
-        "throttled", f"{name} could run, and its container was throttled {grown} times meanwhile", at.start, at.end
-    )
+    grown = f"for {_ms(own.throttled_ns)}" if own.throttled_ns else f"{own.throttled} times"
+    return Located("throttled", f"{name} could run, and its container was throttled {grown}", at.start, at.end)
 
 
 def _frozen(at: Step, name: str) -> Located:
@@ -173,7 +171,7 @@ def _own(state: State | None, container: str) -> Container | None:
     for each in state.containers:
         if container and each.id == container:
             return each
-    return max(state.containers, key=lambda each: (each.frozen, each.throttled - each.throttled_before))
+    return max(state.containers, key=lambda each: (each.frozen, each.throttled, each.throttled_ns))
 
 
 def _unknown(spike: Spike, missing: str, step: Step | None = None) -> Located:

@@ -207,8 +207,8 @@ def _facts(watch: Watch, setting: Setting, found: Sorted) -> dict[str, Fact]:
     if setting.order.left_out:
         names = ", ".join(f"{each.namespace}/{each.name}" for each in setting.order.left_out)
         facts["left_out"] = f"{names}: in the node's own network, where no namespace tells whose packets are whose"
-    for each in watch.refused:
-        facts[f"refused.{each.kind}"] = f"{each.reason}: {each.message}"
+    facts |= {f"lost.{each.ip}": each.message for each in watch.lost}
+    facts |= {f"refused.{each.kind}": f"{each.reason}: {each.message}" for each in watch.refused}
     for index, (made, incident) in enumerate(found.injections):
         facts[f"injection.{index}"] = f"{made.injection.kind} {made.injection.round}: {sentence(incident)}"
     for name, incidents in (("natural", found.natural), ("elsewhere", found.elsewhere)):

@@ -160,6 +160,6 @@ def _cpu(number: int, events: Sequence[Event], start: int, end: int) -> Lane:
 def _holding(incident: Incident) -> str:
     states = incident.state.containers if incident.state is not None else ()
     frozen = any(each.frozen for each in states)
-    grown = sum(each.throttled - each.throttled_before for each in states)
+    grown = sum(each.throttled for each in states)
     facts = [*(["frozen"] if frozen else []), *([f"throttled {grown} times"] if grown else [])]
     return f"held up{': ' + ', '.join(facts) if facts else ''}"

@@ -1,6 +1,6 @@
 """Running perfrun-netwatch, the program that probes, injects and records.
 
-It undoes all of its own when it is told to end. Should it be killed, a guard of its own that lives on does that.
+It undoes all of its own when it is told to end, or its agent is gone. Should it be killed, a guard of its own does that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import attrs
 
 from perfrun_kernels import building
 from perfrun_kernels.building import Program
-from perfrun_kernels.fault import ptrace, waiting
+from perfrun_kernels.fault import waiting
 
 PROGRAM: Final = Program(
     "perfrun-netwatch", "PERFRUN_NETWATCH", building.SOURCES / "netwatch", "the watching program", "MissingNetwatch",
@@ -65,7 +65,6 @@ def watch(binary: Path, config: Mapping[str, Any], take: Callable[[str], None], 
         with _ending(ends_at) as ending, subprocess.Popen(  # noqa: S603 -- this package's own program
             [str(binary), "watch"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True,
-            preexec_fn=_ends_with_the_agent,  # noqa: PLW1509 -- the agent has one thread
         ) as process:  # fmt: skip
             ending.watches(process)
             if process.stdin is not None:
@@ -151,10 +150,6 @@ def _ending(ends_at: float) -> Iterator[_Ending]:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _ends_with_the_agent() -> None:
-    ptrace.die_with_parent(signal.SIGTERM)
 
 
 def _give(stream: Any, text: str) -> None:

@@ -29,7 +29,7 @@ class Stream:
         self.events = []
         self.lost = 0
         self.shown = SHOWN
-        self.state = State(1, ns(2010), (Container("c1", "/kubepods/c1", 5, 5, frozen=False),))
+        self.state = State(1, ns(2010), (Container("c1", "/kubepods/c1", 0, 0, frozen=False),))
         for at in (-4000, -3000, -2000, -1000):
             self.arrives(at).served(at + 20).answered(at + 60)
 
@@ -62,7 +62,7 @@ class Stream:
         return self.task(at + 9, "switch_out", state="S")
 
     def throttled(self, times=1):
-        return self.held(throttled=5 + times)
+        return self.held(throttled=times, throttled_ns=times * 1_000_000)
 
     def held(self, **more):
         self.state = attrs.evolve(self.state, containers=(attrs.evolve(self.state.containers[0], **more),))

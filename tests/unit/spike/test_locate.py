@@ -105,7 +105,7 @@ def test_a_task_that_waits_while_its_container_is_throttled_is_throttled(stream)
     stream.arrives().served(20).task(24, "switch_out", state="R").throttled(2)
     found = located(stream)
     assert found.stage == "throttled"
-    assert "throttled 2 times" in found.why
+    assert "throttled for 2.0 ms" in found.why
 
 
 def test_a_container_that_is_throttled_long_since_shows_no_task_at_all(stream):
