@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"runtime"
+	"time"
+
+	"perfrun.dev/netwatch/node"
+	"perfrun.dev/netwatch/probe"
+	"perfrun.dev/netwatch/trace"
+)
+
+const (
+	// early and later bound the events that belong to a spike: from before its probe was sent until its answer came,
+	// or until so long after the alarm.
+	early = int64(5 * time.Millisecond)
+	later = int64(30 * time.Millisecond)
+	// between is how often groups are looked at in calm times.
+	between = 50 * time.Millisecond
+)
+
+// collector follows each spike from its alarm to its answer, and writes down what the kernel knows of it.
+type collector struct {
+	pods   []*pod
+	source trace.Source
+	lines  *lines
+	spikes int
+	open   map[int]*spike // by prober
+}
+
+// spike is one whose answer has not come yet, or whose events are not yet written.
+type spike struct {
+	id        int
+	news      probe.News
+	state     stateLine
+	collected bool
+}
+
+func newCollector(pods []*pod, source trace.Source, lines *lines) *collector {
+	return &collector{pods: pods, source: source, lines: lines, open: map[int]*spike{}}
+}
+
+// run ends when news is closed.
+func (c *collector) run(ctx context.Context, news <-chan probe.News) {
+	// A processor kept busy by a real-time task must not keep this from being written.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	_ = node.RealTime(node.PriorityObserve)
+	ticker := time.NewTicker(between)
+	defer ticker.Stop()
+	for {
+		var due <-chan time.Time
+		if at := c.nextDue(); at > 0 {
+			due = time.After(time.Duration(at - node.Now()))
+		}
+		select {
+		case each, more := <-news:
+			if !more {
+				c.collectDue(1 << 62)
+				return
+			}
+			c.take(each)
+		case <-due:
+			c.collectDue(node.Now())
+		case <-ticker.C:
+			c.look()
+		}
+	}
+}
+
+func (c *collector) nextDue() int64 {
+	var next int64
+	for _, each := range c.open {
+		if at := each.news.At + later; !each.collected && (next == 0 || at < next) {
+			next = at
+		}
+	}
+	return next
+}
+
+func (c *collector) take(news probe.News) {
+	pod := c.pods[news.Prober]
+	switch news.Kind {
+	case probe.Spike:
+		c.spikes++
+		s := &spike{id: c.spikes, news: news}
+		c.lines.write(spikeLine{
+			"spike", s.id, news.At, pod.config.IP, news.Port, news.Seq, news.Intended, news.Sent, news.Deadline, news.At - news.Deadline,
+		})
+		s.state = c.snapshot(pod, s.id)
+		c.open[news.Prober] = s
+	case probe.Answer:
+		s := c.open[news.Prober]
+		if s == nil || s.news.Seq != news.Seq {
+			return
+		}
+		at := news.At
+		if news.Arrived > 0 {
+			at = news.Arrived
+		}
+		c.lines.write(answerLine{"answer", s.id, news.At, news.Arrived, float64(at-news.Intended) / 1e3})
+		c.collect(s, min(news.At, s.news.At+later))
+		delete(c.open, news.Prober)
+	case probe.Lost:
+		c.lines.write(lostLine{"lost", news.At, pod.config.IP, news.Err.Error()})
+	}
+}
+
+func (c *collector) snapshot(pod *pod, id int) stateLine {
+	state := stateLine{Type: "state", Spike: id, At: node.Now(), Containers: []containerState{}}
+	for _, each := range pod.containers {
+		state.Containers = append(state.Containers, each.state())
+	}
+	state.Qdiscs = qdiscsOf(pod.space.Ifindex)
+	return state
+}
+
+// look keeps the counts of calm times, against which those of a spike are seen.
+func (c *collector) look() {
+	for index, pod := range c.pods {
+		if _, busy := c.open[index]; busy {
+			continue
+		}
+		for _, each := range pod.containers {
+			each.look()
+		}
+	}
+}
+
+func (c *collector) collectDue(now int64) {
+	for _, each := range c.open {
+		if now >= each.news.At+later {
+			c.collect(each, min(each.news.At+later, node.Now()))
+		}
+	}
+}
+
+func (c *collector) collect(s *spike, to int64) {
+	if s.collected {
+		return
+	}
+	s.collected = true
+	from := s.news.Sent - early
+	before := c.source.Lost()
+	events := c.source.Window(from, to)
+	if events == nil {
+		events = []trace.Event{}
+	}
+	lost := c.source.Lost()
+	c.lines.write(eventsLine{"events", s.id, from, to, lost == before, lost, events})
+	s.state.After = node.Now()
+	for index, each := range c.pods[s.news.Prober].containers {
+		s.state.Containers[index].After, s.state.Containers[index].TimeLate = each.counts()
+	}
+	c.lines.write(s.state)
+}

@@ -1,0 +1,4 @@
+package inject
+
+type quota struct{ freezer }
+type hog struct{ freezer }

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"sync"
+
+	"perfrun.dev/netwatch/topology"
+	"perfrun.dev/netwatch/trace"
+)
+
+// lines writes one JSON object a line, whoever has something to say.
+type lines struct {
+	mutex  sync.Mutex
+	to     io.Writer
+	broken func() // called when nobody reads any more
+}
+
+func (l *lines) write(line any) {
+	text, err := json.Marshal(line)
+	if err != nil {
+		panic(err)
+	}
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if _, err := l.to.Write(append(text, '\n')); err != nil && l.broken != nil {
+		l.broken()
+	}
+}
+
+type facilitiesLine struct {
+	Type string `json:"type"`
+	trace.Facilities
+	RealTime string `json:"real_time"` // why the probers' threads are no real-time threads, "" when they are
+	Boot     string `json:"boot_id"`
+}
+
+type topologyLine struct {
+	Type string `json:"type"`
+	topology.Map
+}
+
+type summary struct {
+	N   int64   `json:"n"`
+	P50 float64 `json:"p50_us"`
+	P99 float64 `json:"p99_us"`
+	P3  float64 `json:"p999_us"`
+	Max float64 `json:"max_us"`
+}
+
+type readyLine struct {
+	Type     string             `json:"type"`
+	At       int64              `json:"at_ns"`
+	Baseline summary            `json:"baseline"`
+	Pods     map[string]summary `json:"pods"`
+	Deadline float64            `json:"deadline_us"`
+}
+
+type spikeLine struct {
+	Type     string `json:"type"`
+	ID       int    `json:"id"`
+	At       int64  `json:"at_ns"`
+	IP       string `json:"ip"`
+	Port     uint16 `json:"port"` // the prober's
+	Seq      uint64 `json:"seq"`  // the probe's number
+	Intended int64  `json:"intended_ns"`
+	Sent     int64  `json:"sent_ns"`
+	Deadline int64  `json:"deadline_ns"`
+	Late     int64  `json:"late_ns"`
+}
+
+type answerLine struct {
+	Type    string  `json:"type"`
+	Spike   int     `json:"spike"`
+	At      int64   `json:"at_ns"`
+	Arrived int64   `json:"rx_ns"`
+	Latency float64 `json:"latency_us"`
+}
+
+type eventsLine struct {
+	Type     string        `json:"type"`
+	Spike    int           `json:"spike"`
+	From     int64         `json:"from_ns"`
+	To       int64         `json:"to_ns"`
+	Complete bool          `json:"complete"`
+	Lost     uint64        `json:"lost"`
+	Events   []trace.Event `json:"events"`
+}
+
+type stateLine struct {
+	Type       string           `json:"type"`
+	Spike      int              `json:"spike"`
+	At         int64            `json:"at_ns"`
+	After      int64            `json:"after_ns"`
+	Containers []containerState `json:"containers"`
+	Qdiscs     []qdiscState     `json:"qdiscs"`
+}
+
+type lostLine struct {
+	Type    string `json:"type"`
+	At      int64  `json:"at_ns"`
+	IP      string `json:"ip"`
+	Message string `json:"message"`
+}
+
+type errorLine struct {
+	Type    string `json:"type"`
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+}
+
+type endLine struct {
+	Type     string  `json:"type"`
+	At       int64   `json:"at_ns"`
+	Stopped  bool    `json:"stopped"`
+	Probes   uint64  `json:"probes"`
+	Answered uint64  `json:"answered"`
+	Missed   uint64  `json:"missed"`
+	Alarms   uint64  `json:"alarms"`
+	Stalled  uint64  `json:"stalled"`
+	Latency  string  `json:"latency_hdr"`
+	CPU      float64 `json:"cpu_seconds"`
+	Lost     uint64  `json:"lost_events"`
+	LateMax  float64 `json:"late_max_us"`
+	Clean    bool    `json:"clean"`
+}

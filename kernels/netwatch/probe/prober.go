@@ -1,0 +1,324 @@
+// Package probe asks a pod for an answer again and again, and notices when one does not come in time.
+//
+// A packet that is held up sends no event, so that no trace can tell of it while it lasts. What tells is a timer: it
+// is set when a probe is sent, and the alarm is raised when it ends before the answer is there.
+package probe
+
+import (
+	"fmt"
+	"net/netip"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	hdr "github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/sys/unix"
+
+	"perfrun.dev/netwatch/node"
+)
+
+const (
+	// abandon is when a probe is given up and a new connection made.
+	abandon = int64(time.Second)
+	// settle is for how long a pod has to answer well before another alarm is raised for it.
+	settle = int64(10 * time.Millisecond)
+	// stalled is the lateness of the timer from which this thread itself was held up, and grace is what the kernel
+	// then gets to deliver what came meanwhile.
+	stalled = int64(500 * time.Microsecond)
+	grace   = int64(300 * time.Microsecond)
+	// lost is for how long connections have to fail before the pod is said to be gone.
+	lost = int64(time.Second)
+)
+
+// Kinds of news.
+const (
+	Spike  = "spike"
+	Answer = "answer"
+	Lost   = "lost"
+)
+
+// News is what the prober tells of. All times are CLOCK_MONOTONIC in nanoseconds.
+type News struct {
+	Kind     string
+	Prober   int
+	At       int64 // when it was noticed
+	Seq      uint64
+	Port     uint16
+	Intended int64 // by the schedule
+	Sent     int64
+	Deadline int64
+	Arrived  int64 // of an answer: when the kernel received it, 0: unknown
+	Err      error // of a pod that is lost
+}
+
+// Books are what a prober counted.
+type Books struct {
+	Probes, Answered, Missed, Alarms, Stalled uint64
+	LateMax                                   int64 // from a probe's time by the schedule until it was sent, while nothing was outstanding
+	Latency                                   *hdr.Histogram
+}
+
+// Prober sends one probe at a time to one address.
+type Prober struct {
+	number   int
+	to       netip.AddrPort
+	request  []byte
+	interval int64
+	told     func(port uint16)
+	news     chan<- News
+
+	stop      atomic.Bool
+	deadline  atomic.Int64 // 0: no alarms yet
+	calmSince atomic.Int64 // 0: not calm
+	realTime  chan error
+	taking    atomic.Bool
+	taken     chan *hdr.Histogram
+	dead      atomic.Bool
+	pausing   atomic.Bool
+	paused    atomic.Bool
+
+	epoll, timer int
+	conn         *connection
+	answer       answer
+	timed        timed
+	buffer       []byte
+	books        Books
+
+	next        int64
+	outstanding bool
+	written     bool
+	overdue     bool
+	extended    int64
+	current     News
+	goodSince   int64 // since the last alarm; 0: not yet
+	quiet       bool
+	failing     int64 // since when connections fail, 0: they do not
+}
+
+// New makes the prober that asks for path every interval. told learns of each local port before it is used; news has
+// room, and is never waited for.
+func New(number int, to netip.AddrPort, path string, interval time.Duration, told func(uint16), news chan<- News) *Prober {
+	request := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: perfrun-netwatch\r\n\r\n", path, to)
+	return &Prober{
+		number: number, to: to, request: []byte(request), interval: int64(interval), told: told, news: news,
+		realTime: make(chan error, 1), taken: make(chan *hdr.Histogram, 1), buffer: make([]byte, 64<<10), books: Books{Latency: NewHistogram()},
+	}
+}
+
+// NewHistogram holds nanoseconds up to a minute with three significant digits.
+func NewHistogram() *hdr.Histogram { return hdr.New(1000, int64(time.Minute), 3) }
+
+// Arm sets how long after it was sent a probe is overdue; before, there are no alarms.
+func (p *Prober) Arm(deadline time.Duration) { p.deadline.Store(int64(deadline)) }
+
+// Calm says for how long all answers have come in time.
+func (p *Prober) Calm(now int64) time.Duration {
+	since := p.calmSince.Load()
+	if since == 0 {
+		return 0
+	}
+	return time.Duration(now - since)
+}
+
+// Pause stops the sending and says whether nothing is outstanding any more.
+func (p *Prober) Pause() bool {
+	p.pausing.Store(true)
+	return p.paused.Load()
+}
+
+// Resume sends again; whether the pod is calm has to be seen anew.
+func (p *Prober) Resume() {
+	p.calmSince.Store(0)
+	p.pausing.Store(false)
+}
+
+// RealTime waits for the start, and says why the prober's thread is no real-time thread, or nil.
+func (p *Prober) RealTime() error { return <-p.realTime }
+
+// Take gives the latencies since it was last called, which the books then no longer hold.
+func (p *Prober) Take() *hdr.Histogram {
+	p.taking.Store(true)
+	return <-p.taken
+}
+
+// Gone tells whether the pod has refused connections for so long that it is given up.
+func (p *Prober) Gone() bool { return p.dead.Load() }
+
+// Stop ends Run within an interval.
+func (p *Prober) Stop() { p.stop.Store(true) }
+
+// Run probes until it is stopped. It takes a thread for itself.
+func (p *Prober) Run() (Books, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	p.realTime <- node.RealTime(node.PriorityProbe)
+	var err error
+	if p.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return p.books, fmt.Errorf("no epoll: %w", err)
+	}
+	defer unix.Close(p.epoll)
+	if p.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
+		return p.books, fmt.Errorf("no timer: %w", err)
+	}
+	defer unix.Close(p.timer)
+	if err := p.watch(p.timer, unix.EPOLLIN); err != nil {
+		return p.books, err
+	}
+	defer p.drop()
+	events := make([]unix.EpollEvent, 8)
+	for p.next = node.Now(); !p.stop.Load(); {
+		p.turn()
+		p.setTimer()
+		n, err := unix.EpollWait(p.epoll, events, -1)
+		if err != nil && err != unix.EINTR {
+			return p.books, fmt.Errorf("epoll: %w", err)
+		}
+		for i := range max(n, 0) {
+			if int(events[i].Fd) == p.timer {
+				_, _ = unix.Read(p.timer, p.buffer[:8])
+			} else if p.conn != nil && int(events[i].Fd) == p.conn.fd {
+				p.ready(events[i].Events)
+			}
+		}
+	}
+	return p.books, nil
+}
+
+func (p *Prober) watch(fd int, events uint32) error {
+	return unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
+}
+
+// setTimer has the kernel wake this thread when there is something to do, whatever arrives or does not.
+func (p *Prober) setTimer() {
+	at := p.next
+	if p.outstanding {
+		at = p.current.Sent + abandon
+		if !p.overdue && p.current.Deadline > 0 {
+			at = max(p.current.Deadline, p.extended)
+		}
+		// Stop is looked at often enough.
+		at = min(at, node.Now()+int64(100*time.Millisecond))
+	}
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(max(at, 1))}
+	_ = unix.TimerfdSettime(p.timer, unix.TFD_TIMER_ABSTIME, &spec, nil)
+}
+
+// turn does what is due.
+func (p *Prober) turn() {
+	now := node.Now()
+	if p.taking.CompareAndSwap(true, false) {
+		p.taken <- p.books.Latency
+		p.books.Latency = NewHistogram()
+	}
+	if p.outstanding {
+		p.late(now)
+		if p.outstanding && now >= p.current.Sent+abandon {
+			p.miss(now, fmt.Errorf("no answer for %v", time.Duration(abandon)))
+		}
+	}
+	if !p.outstanding && now >= p.next {
+		if p.paused.Store(p.pausing.Load()); p.paused.Load() {
+			p.schedule(now)
+			return
+		}
+		p.send(now)
+	}
+}
+
+// late raises the alarm when the time for the current probe is over.
+func (p *Prober) late(now int64) {
+	if p.overdue || p.current.Deadline == 0 || now < max(p.current.Deadline, p.extended) {
+		return
+	}
+	// What is there already came in time, or will be found late by its time of arrival.
+	if p.conn != nil && p.written {
+		p.receive()
+	}
+	if !p.outstanding || p.overdue {
+		return
+	}
+	if p.extended == 0 && now-p.current.Deadline > stalled {
+		p.extended = now + grace
+		return
+	}
+	p.alarm(node.Now())
+}
+
+func (p *Prober) alarm(now int64) {
+	p.overdue = true
+	p.disturbed()
+	if p.quiet {
+		return
+	}
+	p.quiet = true
+	p.books.Alarms++
+	p.current.Kind, p.current.At = Spike, now
+	p.tell(p.current)
+}
+
+// disturbed begins the waiting for good answers anew.
+func (p *Prober) disturbed() {
+	p.calmSince.Store(0)
+	p.goodSince = 0
+}
+
+func (p *Prober) tell(news News) {
+	select {
+	case p.news <- news:
+	default:
+		// Nobody has read thousands of news: one more is of no use, and waiting would be a lie about the next probe.
+	}
+}
+
+func (p *Prober) send(now int64) {
+	if p.books.Probes > 0 {
+		p.books.LateMax = max(p.books.LateMax, now-p.next)
+	}
+	p.books.Probes++
+	p.current = News{Prober: p.number, Seq: p.books.Probes, Intended: p.next, Sent: now}
+	p.outstanding, p.written, p.overdue, p.extended = true, false, false, 0
+	p.answer.reset()
+	if p.conn == nil {
+		p.dial(now)
+	}
+	if p.conn != nil && p.conn.connected {
+		p.write()
+	}
+	if p.conn != nil {
+		p.current.Port = p.conn.port
+	}
+	// Counted from when the packet was handed over: a thread that was held up just before would else call it late.
+	if deadline := p.deadline.Load(); deadline > 0 {
+		p.current.Deadline = node.Now() + deadline
+	}
+}
+
+func (p *Prober) dial(now int64) {
+	conn, err := dial(p.to, p.told)
+	if err == nil {
+		err = p.watch(conn.fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET)
+	}
+	if err != nil {
+		p.miss(now, err)
+		return
+	}
+	p.conn = conn
+}
+
+func (p *Prober) write() {
+	p.written = true
+	if errno := write(p.conn.fd, p.request); errno != 0 {
+		p.miss(node.Now(), errno)
+	}
+}
+
+// Add takes another prober's counts into these.
+func (b *Books) Add(other Books) {
+	b.Probes += other.Probes
+	b.Answered += other.Answered
+	b.Missed += other.Missed
+	b.Alarms += other.Alarms
+	b.Stalled += other.Stalled
+	b.LateMax = max(b.LateMax, other.LateMax)
+	b.Latency.Merge(other.Latency)
+}
