@@ -53,8 +53,14 @@ def delays(spikes: Sequence[Spike]) -> str:
     for answer, done in _DONE.items():
         times = [after for each in spikes if each.right[answer] and (after := each.after[answer]) is not None]
         if times:
-            told.append(f"{done} after {1e3 * min(times):.3g} to {1e3 * max(times):.3g} ms")
+            told.append(f"{done} after {_between(min(times), max(times))}")
     return ", ".join(told) or "no answer was right"
+
+
+def _between(least: float, most: float) -> str:
+    scale, unit = (1e3, "ms") if most < 1 else (1.0, "s")
+    first, last = f"{scale * least:.3g}", f"{scale * most:.3g}"
+    return f"{first} {unit}" if first == last else f"{first} to {last} {unit}"
 
 
 def _by_kind(spikes: Iterable[Spike]) -> dict[str, list[Spike]]:
