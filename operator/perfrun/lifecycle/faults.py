@@ -91,7 +91,7 @@ def advance_fault(stage: Stage, scene: Scene) -> Progress:
         was = was.replace(state="Starting", attempt=load.attempt, since=scene.now, started_at=None, finished_at=None)
         scene = scene.after(Progress(was))
     alone = load.state in ("Waiting", "Lost") or (load.state == "Done" and scene.now < fault.ends_at)
-    if fault.settled or fault.reason or alone or scene.now >= fault.ends_at:
+    if fault.settled or fault.reason or alone or _no_more(fault) or scene.now >= fault.ends_at:
         return _taken_back(was, fault, load, scene, early=bool(fault.reason) or alone)
     wrong = _unhealthy(stage, fault, scene)
     step = arming.Step(fault, was, wrong=wrong) if wrong is not None else _step(fault, was, scene)
@@ -104,6 +104,11 @@ def advance_fault(stage: Stage, scene: Scene) -> Progress:
         status = status.replace(state="Running", since=scene.now)
     hold = () if FINALIZER in scene.run.meta.finalizers else (Hold(),)
     return Progress(status, (*hold, *step.actions), step.look_at, fault=step.fault)
+
+
+def _no_more(fault: FaultStatus) -> bool:
+    """Whether nothing more will be done although there is time: all spikes were made, and the agent said so."""
+    return fault.kind == "spike" and all(each.undone_at is not None for each in fault.nodes)
 
 
 def _step(fault: FaultStatus, was: StageStatus, scene: Scene) -> arming.Step:

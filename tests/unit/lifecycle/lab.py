@@ -47,11 +47,12 @@ def seconds(number: float) -> dt.timedelta:
     return dt.timedelta(seconds=number)
 
 
-def fault_stage(count: int = 1) -> Stage:
-    return Stage(
-        id="s1-fault", scenario=0, kind="fault", alongside="s1-load",
-        parameters={"count": count, "offset": 10, "seconds": 20, "nodes": 4},
-    )  # fmt: skip
+def fault_stage(count: int = 1, inject: tuple[str, ...] | None = None) -> Stage:
+    """Return the stage of a fault of the target's kind or, where it is told what to ``inject``, of kind spike."""
+    parameters = {"count": count, "offset": 10, "seconds": 20, "nodes": 4}
+    if inject is not None:
+        parameters = {"kind": "spike", "backend": "native", **parameters, "nodes": 0, "spike": {"inject": [*inject]}}
+    return Stage(id="s1-fault", scenario=0, kind="fault", alongside="s1-load", parameters=parameters)
 
 
 CHAOS = Chaos(allowed=True, max_nodes=4, max_share=0.9)
@@ -69,9 +70,13 @@ class Agent:
 
 @attrs.define
 class Lab:
-    """The world; ``fates`` make agents go wrong by node, ``undo_fates`` are what undoing agents report before Clean."""
+    """The world; ``fates`` make agents go wrong by node, ``undo_fates`` are what undoing agents report before Clean.
+
+    With ``inject`` the fault is of kind spike.
+    """
 
     count: int = 1
+    inject: tuple[str, ...] | None = None
     chaos: Chaos = CHAOS
     now: dt.datetime = NOON
     nodes: dict[str, NodeView] = attrs.field(
@@ -96,7 +101,7 @@ class Lab:
 
     def __attrs_post_init__(self) -> None:
         target = TargetSpec(service=Service(name="web"), chaos=self.chaos)
-        stages = (LOAD, fault_stage(self.count))
+        stages = (LOAD, self.planned)
         frozen = Frozen(
             feature="", feature_digest="", target=target, target_digest="", plan_digest="",
             plan=Plan(scenarios=(), stages=stages),
@@ -104,6 +109,10 @@ class Lab:
         self.status = RunStatus(
             phase=Phase.RUNNING, frozen=frozen, stages=tuple(StageStatus(id=stage.id) for stage in stages)
         )
+
+    @property
+    def planned(self) -> Stage:
+        return fault_stage(self.count, self.inject)
 
     @property
     def fault(self) -> FaultStatus:
@@ -144,13 +153,13 @@ class Lab:
         start_at = self.now + seconds(8)
         serving = tuple(ServingNode(node=node, pods=pods) for node, pods in self.serving().items())
         self.load("Starting", attempt=self.status.stages[0].attempt + 1, start_at=start_at, serving=serving)
-        fault = intend(fault_stage(self.count), start_at, self.scene())
+        fault = intend(self.planned, start_at, self.scene())
         self.status = self.status.replace(faults=(fault,))
         return fault
 
     def look(self) -> Progress:
         """Decide, write, and do."""
-        progress = advance_fault(fault_stage(self.count), self.scene())
+        progress = advance_fault(self.planned, self.scene())
         self.status = self.scene().after(progress).status
         self._do(progress.actions)
         return progress
@@ -270,9 +279,10 @@ class Lab:
                 self._report(agent, "Refused", reason)
                 return
             agent.injected = self.now
-            self.cut.add(order.node)
-            self.ever_cut.add(order.node)
-            self.deadlines[order.node] = order.ends_at
+            if order.kind != "spike":
+                self.cut.add(order.node)
+                self.ever_cut.add(order.node)
+                self.deadlines[order.node] = order.ends_at
         elif agent.injected is not None and (
             self.now >= order.ends_at or (fate == "Short" and self.now > agent.injected)
         ):

@@ -48,6 +48,14 @@ GONE = node("node-3", 0, None, 46, 50)
             "2 nodes (a, b) to be drained 18:40:02–18:40:48 UTC",
         ),
         (
+            fault(node("a"), state="Intended", kind="spike"),
+            "1 node (a) to be watched for latency spikes 18:40:02–18:40:48 UTC",
+        ),
+        (
+            fault(GONE, state="Undone", kind="spike"),
+            "1 node (node-3) watched for latency spikes 18:40:02–18:40:48 UTC, proven undone",
+        ),
+        (
             fault(node("a", 0)),
             "1 node (a) isolated since 18:40:02, until 18:40:48 UTC at the latest",
         ),
