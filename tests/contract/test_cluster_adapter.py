@@ -117,6 +117,36 @@ async def test_a_pod_that_is_refused_is_seen_with_the_servers_words(bench: Bench
     assert "must be less than or equal to cpu limit" in found.message
 
 
+async def test_a_pod_on_its_nodes_network_is_lost_with_the_servers_words_where_policy_forbids_it(bench: Bench) -> None:
+    labels_ = {"pod-security.kubernetes.io/enforce": "baseline"}
+    await bench.api.merge(f"/api/v1/namespaces/{bench.namespace}", {"metadata": {"labels": labels_}})
+    stage = STAGE.replace(host_network=True)
+    run = await bench.run()
+    start = attrs.evolve(start_of(run), stage=stage)
+    with pytest.raises(Unavailable, match="was refused"):
+        await bench.cluster.start_pod(run, start)
+    view = (await bench.cluster.pods_of(run))[start.name]
+    found = trouble(view, stage, view.created, view.created)
+    assert found is not None
+    assert (found.reason, found.again) == ("PodRefused", False)
+    assert "hostNetwork=true" in found.message
+    await bench.cluster.stop_pod(run, start.name)
+    assert await bench.cluster.pods_of(run) == {}
+
+
+async def test_a_pod_is_tied_to_a_node_in_words_that_the_server_takes(bench: Bench) -> None:
+    run = await bench.run()
+    for attempt, place in enumerate(({"on": "node-1"}, {"avoid": ("node-1", "node-2")}), 1):
+        start = attrs.evolve(start_of(run, attempt), **place)
+        await bench.cluster.start_pod(run, start)
+        stored = await bench.api.get(pods_path(bench.namespace, start.name))
+        affinity = stored["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        [term] = affinity["nodeSelectorTerms"]
+        assert {name for each in term["matchFields"] for name in each["values"]} == {
+            name for names in place.values() for name in ([names] if isinstance(names, str) else names)
+        }  # fmt: skip
+
+
 async def test_a_run_is_created_once_and_carries_nothing_of_its_feature(bench: Bench) -> None:
     feature = await bench.feature(annotations={"kubectl.kubernetes.io/last-applied-configuration": "{}"})
     action = CreateRun("feature-1", RunSpec(feature="Feature: x", feature_ref="feature", target_ref="t"), "Changed")

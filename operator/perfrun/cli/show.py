@@ -82,7 +82,7 @@ def table(evidence: Evidence, console: Console) -> None:
             console.print(_steps(scenario))
             if told := setting(scenario):
                 console.print(Text(f"  on {told}", style="dim"))
-        _changes(changes(status, index), console)
+        _changes([*changes(status, index), *files(status, index)], console)
     if rest := changes(status, None):
         console.print()
         _changes(rest, console)
@@ -96,6 +96,14 @@ def changes(status: RunStatus, scenario: int | None) -> list[str]:
     if scenario is None and status.scaling is not None:
         lines.append(f"scaling: {scaling_line(status.scaling)}")
     return lines
+
+
+def files(status: RunStatus, scenario: int) -> list[str]:
+    """Return the traces and pictures of a scenario, a line each with its place; they are named ``STAGE.NAME``."""
+    stages = status.frozen.plan.stages if status.frozen is not None else ()
+    mine = {stage.id for stage in stages if stage.scenario == scenario}
+    found = [each for each in status.artifacts if "." in each.name and each.name.partition(".")[0] in mine]
+    return [f"file: {each.name} ({each.bytes} bytes) {each.url}" for each in found]
 
 
 def headline(evidence: Evidence) -> Text:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 import attrs
 import pytest
 
 from perfrun.adapters import drive
+from perfrun.adapters.artifacts import FsspecArtifacts
 from perfrun.adapters.drive import World
 from perfrun.api.run import RunSpec, RunStatus
-from perfrun.lifecycle.values import Action, Hold, Meta, Run, StopAgent, StopLoad, StopPod, Uncordon
+from perfrun.lifecycle.values import Action, Hold, Meta, Run, StopAgent, StopLoad, StopPod, Store, Uncordon
 from perfrun.ports import Conflict, Unavailable
 
 RUN = Run(Meta("r", "ns", "uid"), RunSpec(feature="x", target_ref="t"), RunStatus())
@@ -64,6 +66,17 @@ async def test_the_first_of_several_failures_is_told() -> None:
 @pytest.mark.parametrize("failure", [Unavailable("away"), Conflict("changed")])
 async def test_nothing_is_done_for_a_run_that_could_not_be_held(failure: Exception) -> None:
     assert await carried_out({Hold(): failure}, Hold(), Uncordon("b")) == ([], failure)
+
+
+async def test_evidence_is_stored_as_what_it_is_and_linked_by_its_name(tmp_path: Path) -> None:
+    world = cast("World", type("Where", (), {"artifacts": FsspecArtifacts(str(tmp_path))}))
+    actions = (Store("report", b"{}"), Store("s1-spike.timeline", b"<svg/>", "image/svg+xml"), StopPod("p"))
+    status, events = await drive._stored(RUN, RUN.status, actions, world)
+    assert events == ()
+    assert {each.name: each.url.rpartition("/")[2] for each in status.artifacts} == {
+        "report": "report.json", "s1-spike.timeline": "s1-spike.timeline.svg",
+    }  # fmt: skip
+    assert (tmp_path / "runs" / "uid" / "s1-spike.timeline.svg").read_bytes() == b"<svg/>"
 
 
 async def test_nothing_more_is_done_for_a_run_that_changed() -> None:

@@ -39,6 +39,12 @@ def scheduled(reason: str, message: str) -> dict[str, Any]:
 ROWS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("brand new", {}, {"phase": "Pending", "waiting": "", "reason": ""}),
     ("being made", {"phase": "Pending", **waiting("ContainerCreating")}, {"phase": "Pending", "waiting": ""}),
+    ("without an address yet", {"phase": "Pending"}, {"ip": ""}),
+    (
+        "at an address",
+        {"phase": "Running", "podIP": "10.0.1.7", "hostIP": "192.168.0.2", **container({"running": {}})},
+        {"phase": "Running", "ip": "10.0.1.7"},
+    ),
     (
         "no node has room",
         {"phase": "Pending", **scheduled("Unschedulable", "0/3 nodes are available: 3 Insufficient cpu.")},

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from perfrun.api.faults import FaultStatus, NodeFault, Scaling
 from perfrun.api.plan import Plan, PlannedScenario, PlannedStep, Stage
-from perfrun.api.run import Frozen, Phase, RunStatus, ScenarioStatus, StepStatus, TimeWindow
+from perfrun.api.run import ArtifactLink, Frozen, Phase, RunStatus, ScenarioStatus, StepStatus, TimeWindow
 from perfrun.api.target import TargetSpec
 from perfrun.api.verdicts import Verdict
 from perfrun.cli import show
@@ -148,6 +148,18 @@ def test_each_fault_is_told_once_and_a_judged_scenario_has_its_own(judged):
         if index < judged:
             assert line in parts[index + 1]
     assert told.count("scaling: Deployment shop/web has its 3 replicas again") == 1
+
+
+def test_traces_and_pictures_are_told_with_their_scenario_and_their_place():
+    trace = ArtifactLink(name="s2-fault.trace", url="https://op/artifacts/x.pftrace", digest="sha256:0", bytes=7)
+    report = trace.replace(name="report", url="https://op/artifacts/report.json")
+    evidence = show.Evidence("f", broken(2).replace(artifacts=(trace, report)))
+    told = printed(evidence, show.Format.TABLE, width=200)
+    assert "file: s2-fault.trace (7 bytes) https://op/artifacts/x.pftrace" in told.split("Fast")[2]
+    assert told.count("file: ") == 1
+    page = printed(evidence, show.Format.HTML)
+    assert '<a href="https://op/artifacts/x.pftrace">' in page
+    assert '<a href="https://op/artifacts/report.json">' in page
 
 
 def test_the_page_has_the_proof_for_every_node():

@@ -71,6 +71,28 @@ def test_it_gets_no_api_access_but_a_short_token_for_results() -> None:
     assert token == {"audience": contract.AUDIENCE, "expirationSeconds": 600, "path": "token"}
 
 
+def node_terms(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    affinity = pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    return list(affinity["nodeSelectorTerms"])
+
+
+def test_it_runs_where_the_scheduler_likes_unless_it_is_tied_to_other_pods_nodes() -> None:
+    assert "affinity" not in made()["spec"]
+    [beside] = node_terms(benchmark_pod(attrs.evolve(ATTEMPT, on="n1"), SETTINGS))
+    assert beside == {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]}
+    [apart] = node_terms(benchmark_pod(attrs.evolve(ATTEMPT, avoid=("n1", "n2")), SETTINGS))
+    assert [(each["operator"], each["values"]) for each in apart["matchFields"]] == [
+        ("NotIn", ["n1"]), ("NotIn", ["n2"]),
+    ]  # fmt: skip
+
+
+def test_it_uses_its_nodes_network_only_where_the_stage_says_so_and_still_knows_the_clusters_names() -> None:
+    assert {"hostNetwork", "dnsPolicy"} & set(made()["spec"]) == set()
+    spec = made(stage=STAGE.replace(host_network=True))["spec"]
+    assert (spec["hostNetwork"], spec["dnsPolicy"]) == (True, "ClusterFirstWithHostNet")
+    assert "hostPID" not in spec
+
+
 def test_it_ends_by_itself_and_is_never_restarted() -> None:
     spec = made()["spec"]
     assert (spec["restartPolicy"], spec["activeDeadlineSeconds"]) == ("Never", 91)
