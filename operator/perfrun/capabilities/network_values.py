@@ -67,8 +67,9 @@ def measure(claim: Claim, evidence: Evidence, confidence: float) -> Measured | N
     lacking = _lacking(evidence, held, found)
     if lacking is not None and not _broken(claim, found):
         reason, message = lacking
-        told = f"{message}, so that {found.told} keeps no promise about the peak load"
-        return NotMeasured(reason, told, source=source(evidence), window=window, facts=facts)
+        return NotMeasured(
+            reason, f"{message}; measured then: {found.told}", source=source(evidence), window=window, facts=facts
+        )
     return Measured(
         value=found.value, lower=found.lower, upper=found.upper, samples=found.samples,
         effective_samples=found.effective, window=window, source=source(evidence) or Source(kind="Pod", name=""),
