@@ -1,6 +1,6 @@
 """Running perfrun-netwatch, the program that probes, injects and records.
 
-It undoes all of its own when it is told to end, or its agent is gone. Should it be killed, a guard of its own does that.
+It undoes all of its own when it is told to end, or its agent is gone. A guard of its own does that if it is killed.
 """
 
 from __future__ import annotations
