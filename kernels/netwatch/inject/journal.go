@@ -20,6 +20,7 @@ var Folder = node.Path("run", "perfrun-spikes")
 type Journal struct {
 	Fault string   `json:"fault"`
 	Boot  string   `json:"boot"`
+	Node  uint32   `json:"node_netns"` // the network namespace of the node: several nodes may share a machine
 	Watch Process  `json:"watch"`
 	Guard Process  `json:"guard"`
 	Open  []Record `json:"open"`

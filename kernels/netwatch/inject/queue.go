@@ -18,6 +18,7 @@ type queue struct {
 	number uint16
 	last   atomic.Uint32 // the last packet's id
 	held   atomic.Bool
+	answer chan error
 	ended  chan struct{}
 }
 
@@ -47,38 +48,33 @@ func openQueue(space int, number uint16) (*queue, error) {
 	}
 	// What the kernel cannot hand over, it drops.
 	_ = conn.SetReadBuffer(receiveBuffer)
-	return &queue{conn: conn, number: number, ended: make(chan struct{})}, nil
+	return &queue{conn: conn, number: number, answer: make(chan error, 1), ended: make(chan struct{})}, nil
 }
 
-// listen is when the spike begins: it returns when the kernel has said yes.
+// listen is when the spike begins: it returns when the kernel has said yes. All is in one message: between two, packets
+// would be lost.
 func (q *queue) listen() error {
-	if err := q.command(commandBind); err != nil {
-		return err
-	}
-	if err := q.configure(configCopy, append(binary.BigEndian.AppendUint32(nil, 0), copyMeta)); err != nil {
-		return err
-	}
-	if err := q.configure(configLength, binary.BigEndian.AppendUint32(nil, mostHeld)); err != nil {
+	// struct nfgenmsg: family, version, and the queue's number.
+	body := binary.BigEndian.AppendUint16([]byte{unix.AF_UNSPEC, 0}, q.number)
+	attributes, err := netlink.MarshalAttributes([]netlink.Attribute{
+		{Type: configCommand, Data: []byte{commandBind, 0, 0, 0}},
+		{Type: configCopy, Data: append(binary.BigEndian.AppendUint32(nil, 0), copyMeta)},
+		{Type: configLength, Data: binary.BigEndian.AppendUint32(nil, mostHeld)},
+	})
+	if err != nil {
 		return err
 	}
 	go q.keep()
-	return nil
-}
-
-func (q *queue) command(command byte) error {
-	return q.configure(configCommand, []byte{command, 0, 0, 0})
-}
-
-func (q *queue) configure(kind uint16, data []byte) error {
-	_, err := q.conn.Execute(q.message(configMessage, netlink.Request|netlink.Acknowledge, kind, data))
-	return err
-}
-
-func (q *queue) message(kind netlink.HeaderType, flags netlink.HeaderFlags, attribute uint16, data []byte) netlink.Message {
-	// struct nfgenmsg: family, version, and the queue's number.
-	body := binary.BigEndian.AppendUint16([]byte{unix.AF_UNSPEC, 0}, q.number)
-	attributes, _ := netlink.MarshalAttributes([]netlink.Attribute{{Type: attribute, Data: data}})
-	return netlink.Message{Header: netlink.Header{Type: kind, Flags: flags}, Data: append(body, attributes...)}
+	header := netlink.Header{Type: configMessage, Flags: netlink.Request | netlink.Acknowledge}
+	if _, err := q.conn.Send(netlink.Message{Header: header, Data: append(body, attributes...)}); err != nil {
+		return err
+	}
+	select {
+	case err := <-q.answer:
+		return err
+	case <-time.After(seen):
+		return errors.New("no answer")
+	}
 }
 
 // keep reads what comes, and lets nothing go.
@@ -89,18 +85,27 @@ func (q *queue) keep() {
 		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, os.ErrClosed) {
 			return
 		}
-		if err != nil && len(messages) == 0 {
-			// Too much came at once: the next read goes on.
-			if errors.Is(err, unix.ENOBUFS) {
-				continue
-			}
+		// Where too much came at once, the next read goes on.
+		if err != nil && !errors.Is(err, unix.ENOBUFS) {
+			q.say(err)
 			return
 		}
 		for _, each := range messages {
-			if each.Header.Type == packetMessage && len(each.Data) > nfnetlinkBytes {
+			switch {
+			case each.Header.Type == netlink.Error:
+				q.say(nil)
+			case each.Header.Type == packetMessage && len(each.Data) > nfnetlinkBytes:
 				q.note(each.Data[nfnetlinkBytes:])
 			}
 		}
+	}
+}
+
+// say passes on the answer to listen, before which packets may have come.
+func (q *queue) say(err error) {
+	select {
+	case q.answer <- err:
+	default:
 	}
 }
 
@@ -126,7 +131,14 @@ func (q *queue) letGo() error {
 		return nil
 	}
 	verdict := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, accept), q.last.Load())
-	if _, err := q.conn.Send(q.message(batchMessage, netlink.Request, verdictHeader, verdict)); err != nil {
+	body := binary.BigEndian.AppendUint16([]byte{unix.AF_UNSPEC, 0}, q.number)
+	attributes, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: verdictHeader, Data: verdict}})
+	if err == nil {
+		_, err = q.conn.Send(netlink.Message{
+			Header: netlink.Header{Type: batchMessage, Flags: netlink.Request}, Data: append(body, attributes...),
+		})
+	}
+	if err != nil {
 		return fmt.Errorf("the packets that were held could not be let go: %w", err)
 	}
 	return nil

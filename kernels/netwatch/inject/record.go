@@ -172,5 +172,5 @@ func compare(files []Saved) error {
 // gone: the container ended, and took what was changed with it.
 func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNoDevice) }
 
-// Network says whether a kind needs a network namespace of the pod's own.
-func Network(kind string) bool { return slices.Contains([]string{TBF, NFQueue, Drop}, kind) }
+// network tells the kinds that change the pod's network.
+func network(kind string) bool { return slices.Contains([]string{TBF, NFQueue, Drop}, kind) }

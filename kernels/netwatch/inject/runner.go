@@ -62,7 +62,7 @@ func NewRunner(fault string, around Surroundings) (*Runner, error) {
 			return nil, fmt.Errorf("an earlier watch of this fault left something: %w", err)
 		}
 	}
-	r := &Runner{journal: Journal{Fault: fault, Boot: node.Boot(), Watch: Self(), Open: []Record{}}, path: path, around: around}
+	r := &Runner{journal: Journal{Fault: fault, Boot: node.Boot(), Node: number(ownNetNS), Watch: Self(), Open: []Record{}}, path: path, around: around}
 	if err := r.journal.Write(path); err != nil {
 		return nil, err
 	}
@@ -125,7 +125,7 @@ func (r *Runner) make(ctx context.Context, told Told, target Target, lasts time.
 	defer func() {
 		failed = errors.Join(failed, r.undo(record, told, released))
 	}()
-	if err := r.quietly(ctx, func() error { return spike.arm(target, &record, lasts) }); err != nil {
+	if err := r.quietly(ctx, told.Kind, func() error { return spike.arm(target, &record, lasts) }); err != nil {
 		return err
 	}
 	if err := r.around.Calm(ctx); err != nil {
@@ -159,7 +159,11 @@ func (r *Runner) wait(ctx context.Context, until int64) {
 	}
 }
 
-func (r *Runner) quietly(ctx context.Context, do func() error) error {
+// quietly does what would lose packets that pass at that moment.
+func (r *Runner) quietly(ctx context.Context, kind string, do func() error) error {
+	if !network(kind) {
+		return do()
+	}
 	resume, err := r.around.Quiet(ctx)
 	if err != nil {
 		return err
@@ -181,7 +185,7 @@ func (r *Runner) undo(record Record, told Told, released bool) error {
 	if released {
 		limit, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
-		err = r.quietly(limit, func() error { return Undo(record) })
+		err = r.quietly(limit, told.Kind, func() error { return Undo(record) })
 	}
 	if err != nil {
 		err = Undo(record)

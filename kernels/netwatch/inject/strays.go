@@ -1,9 +1,12 @@
 package inject
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"perfrun.dev/netwatch/topology"
 	"perfrun.dev/netwatch/trace"
@@ -30,11 +33,22 @@ func (s *Swept) strays() {
 	for _, space := range spaces.Spaces {
 		s.stray(NFQueue, fmt.Sprintf("pod %s", space.IP), within(space.NetNS, seeTable), func() error { return within(space.NetNS, removeTable) })
 	}
-	instances, err := trace.Leftovers(true)
-	for _, each := range instances {
-		s.Found = append(s.Found, Thing{Kind: "tracing", Where: each})
+	s.instances()
+}
+
+// instances are those of ftrace. One that cannot be removed is in use, by a watch that makes no spikes.
+func (s *Swept) instances() {
+	before, err := trace.Leftovers(true)
+	if errors.Is(err, unix.EBUSY) {
+		err = nil
 	}
-	if err != nil {
+	after, unseen := trace.Leftovers(false)
+	for _, each := range before {
+		if !slices.Contains(after, each) {
+			s.Found = append(s.Found, Thing{Kind: "tracing", Where: each})
+		}
+	}
+	if err := errors.Join(err, unseen); err != nil {
 		s.Left = append(s.Left, Thing{Kind: "tracing", Message: err.Error()})
 	}
 }

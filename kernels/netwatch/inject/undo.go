@@ -7,6 +7,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"perfrun.dev/netwatch/node"
 )
 
 // Thing is something that a watch left, or that could not be taken back.
@@ -24,8 +26,7 @@ type Swept struct {
 	Busy  []string `json:"busy"` // faults whose watch still runs, and was left alone
 }
 
-// Sweep removes what any watch left: of a fault, or of all whose watch is gone. A fault that is named is ended, even
-// when its watch still runs.
+// Sweep removes what watches left that are gone. A fault that is named is ended before, even when its watch still runs.
 func Sweep(fault string) (Swept, error) {
 	swept := Swept{Found: []Thing{}, Left: []Thing{}, Busy: []string{}}
 	paths, err := Journals()
@@ -67,6 +68,9 @@ func (s *Swept) journal(path, wanted string) {
 		}
 		return
 	}
+	if journal.Fault != wanted && elsewhere(journal) {
+		return
+	}
 	if journal.Watch.Alive() {
 		if journal.Fault != wanted {
 			s.Busy = append(s.Busy, journal.Fault)
@@ -80,6 +84,18 @@ func (s *Swept) journal(path, wanted string) {
 	if err := clear(path, time.Second); err != nil {
 		s.Left = append(s.Left, Thing{Fault: journal.Fault, Kind: "journal", Where: path, Message: err.Error()})
 	}
+}
+
+// elsewhere: the journal is another node's, which has the same file system.
+func elsewhere(journal Journal) bool {
+	if journal.Boot != node.Boot() || journal.Node == number(ownNetNS) {
+		return false
+	}
+	there, err := find(journal.Node)
+	if there >= 0 {
+		_ = there.Close()
+	}
+	return err != nil || there >= 0
 }
 
 // end ends a watch: by asking it, which undoes all, and then without.

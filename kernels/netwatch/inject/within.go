@@ -13,6 +13,8 @@ import (
 
 var errNoDevice = unix.ENODEV
 
+const ownNetNS = "/proc/thread-self/ns/net"
+
 // within runs a function in the network namespace of that inode number. One that no process is in any more is gone
 // with all that was in it: then there is nothing to do.
 func within(space uint32, do func() error) error {
@@ -26,7 +28,7 @@ func within(space uint32, do func() error) error {
 }
 
 func enter(space uint32, do func() error) error {
-	if number("/proc/thread-self/ns/net") == space {
+	if number(ownNetNS) == space {
 		return do()
 	}
 	inside, err := find(space)

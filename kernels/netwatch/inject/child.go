@@ -1,0 +1,133 @@
+package inject
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"perfrun.dev/netwatch/node"
+)
+
+// spinner is the parent's end of a child that keeps processors busy.
+type spinner struct {
+	command *exec.Cmd
+	shared  *board
+	cpus    int
+}
+
+const spinReady = 2 * time.Second
+
+// startSpinner starts a child and waits until it could be let go. It ends with the thread that started it.
+func startSpinner(order spinOrder) (*spinner, error) {
+	text, err := json.Marshal(order)
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.MemfdCreate("perfrun-spin", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	memory := os.NewFile(uintptr(fd), "perfrun-spin")
+	defer memory.Close()
+	if err := memory.Truncate(int64(stride * (len(order.CPUs) + 1))); err != nil {
+		return nil, err
+	}
+	shared, err := mapBoard(fd, len(order.CPUs))
+	if err != nil {
+		return nil, err
+	}
+	s := &spinner{exec.Command("/proc/self/exe", Spin, string(text)), shared, len(order.CPUs)}
+	s.command.ExtraFiles = []*os.File{memory}
+	s.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	said := new(strings.Builder)
+	s.command.Stderr = said
+	answers, err := s.command.StdoutPipe()
+	if err == nil {
+		err = s.command.Start()
+	}
+	if err != nil {
+		shared.free()
+		return nil, err
+	}
+	ready := make(chan bool, 1)
+	go func() {
+		line, _ := bufio.NewReader(answers).ReadString('\n')
+		ready <- line == "ready\n"
+	}()
+	select {
+	case good := <-ready:
+		if good {
+			return s, nil
+		}
+	case <-time.After(spinReady):
+	}
+	s.end()
+	return nil, fmt.Errorf("the child that keeps processors busy did not get ready: %s", strings.TrimSpace(said.String()))
+}
+
+// last is when any of the child's threads was last seen to run; 0: none has.
+func (s *spinner) last() int64 { return slices.Max(s.beats()) }
+
+func (s *spinner) beats() []int64 {
+	beats := make([]int64, s.cpus)
+	for index := range beats {
+		beats[index] = atomic.LoadInt64(s.shared.beat(index))
+	}
+	return beats
+}
+
+// end ends the child. One that is held back by its control group ends as soon as it is not.
+func (s *spinner) end() {
+	s.shared.letGo(0)
+	_ = s.command.Process.Kill()
+	_ = s.command.Wait()
+	s.shared.free()
+}
+
+// allowed are the processors on which a task of the target may run.
+func allowed(target Target) ([]int, error) {
+	var set unix.CPUSet
+	for _, pid := range target.PIDs {
+		if unix.SchedGetaffinity(pid, &set) != nil {
+			continue
+		}
+		var cpus []int
+		for cpu := range 8 * len(set) * 8 {
+			if set.IsSet(cpu) {
+				cpus = append(cpus, cpu)
+			}
+		}
+		if len(cpus) > 0 {
+			return cpus, nil
+		}
+	}
+	return nil, refuse("NoTask", "no task of container %q is seen here", target.Container)
+}
+
+// awaitAll waits until all of the child's threads have run, or for so long.
+func (s *spinner) awaitAll(long time.Duration) {
+	for give := node.Now() + int64(long); node.Now() < give; node.Pause(node.Now() + int64(50*time.Microsecond)) {
+		if slices.Min(s.beats()) > 0 {
+			return
+		}
+	}
+}
+
+// awaitBeat waits until the child runs.
+func (s *spinner) awaitBeat() (int64, bool) {
+	for give := node.Now() + int64(seen); node.Now() < give; node.Pause(node.Now() + int64(20*time.Microsecond)) {
+		if at := s.last(); at > 0 {
+			return at, true
+		}
+	}
+	return 0, false
+}
