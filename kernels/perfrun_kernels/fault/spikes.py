@@ -6,14 +6,15 @@ disk says whether one was. Without the program it is the journal alone that is l
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from perfrun_kernels.fault.refusal import LeftError
 from perfrun_kernels.spike import watching
 
-JOURNALS: Final = Path("/proc/1/root/run/perfrun-spikes")
-"""Where journals of spikes lie, on the node's own disk: the first process shows it to whoever shares its table."""
+JOURNALS: Final = (Path("/proc/1/root/run/perfrun-spikes"), Path("/run/perfrun-spikes"))
+"""Where journals of spikes lie: on the node's own disk, which the first process shows to whoever shares its table."""
 
 
 def clean() -> tuple[list[str], str]:
@@ -40,7 +41,8 @@ def clean() -> tuple[list[str], str]:
 
 
 def _journals() -> list[str]:
-    try:
-        return sorted(each.name for each in JOURNALS.iterdir() if each.suffix == ".json")
-    except OSError:
-        return []
+    found: set[str] = set()
+    for folder in JOURNALS:
+        with suppress(OSError):
+            found.update(each.name for each in folder.iterdir() if each.suffix == ".json")
+    return sorted(found)

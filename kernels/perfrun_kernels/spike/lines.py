@@ -143,13 +143,17 @@ class Events:
 
 @attrs.frozen
 class Container:
-    """A container's state around a spike: how often and how long (ns) it was throttled, and whether it was frozen."""
+    """A container's state around a spike: how often and how long (ns) it was throttled, and whether it was frozen.
+
+    ``limited`` is whether it has a quota of CPU at all.
+    """
 
     id: str
     cgroup: str
     throttled: int
     throttled_ns: int
     frozen: bool
+    limited: bool = False
 
 
 @attrs.frozen
@@ -251,11 +255,15 @@ def _state(data: Mapping[str, Any]) -> State:
     containers = tuple(
         Container(
             each["id"], each.get("cgroup", ""), _grown(each, "nr_throttled"), _grown(each, "throttled_ns"),
-            each.get("frozen", False),
+            each.get("frozen", False), each.get("quota", "").split()[:1] not in _UNLIMITED,
         )
         for each in data["containers"] or ()
     )  # fmt: skip
     return State(data["spike"], data["at_ns"], containers, tuple(data.get("qdiscs") or ()))
+
+
+_UNLIMITED: Final[tuple[list[str], ...]] = ([], ["-1"], ["max"])
+"""What a cgroup of either version says of a quota that is none."""
 
 
 def _grown(data: Mapping[str, Any], name: str) -> int:

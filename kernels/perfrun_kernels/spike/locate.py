@@ -117,16 +117,16 @@ def _serving(spike: Spike, seen: Events, own: Container | None, shown: AbstractS
     end = min(step.end, spike.deadline)
     held = tasks.longest(tasks.stretches(pid, seen.events, step.start, end))
     at = attrs.evolve(step, start=held.start, end=step.end if held.end == end else held.end)
-    return _held(spike, at, held, own, _name(seen.events, pid))
+    return _held(spike, seen, at, held, own, _name(seen.events, pid))
 
 
-def _held(spike: Spike, at: Step, held: tasks.Stretch, own: Container | None, name: str) -> Located:
+def _held(spike: Spike, seen: Events, at: Step, held: tasks.Stretch, own: Container | None, name: str) -> Located:
     if held.state == "frozen" or (own is not None and own.frozen and held.state != "running"):
         return _frozen(at, name)
     if held.guessed and own is not None and (own.throttled or own.throttled_ns):
         return _throttled(at, own, name)
     if held.state == "waiting":
-        return _waiting(spike, at, held, own, name)
+        return _waiting(spike, at, held, own, name, idle=tasks.idle(held, seen.events))
     if held.state == "running":
         return Located("application", f"{name} had the CPU for {_ms(held.end - held.start)}", at.start, at.end)
     if held.ran:
@@ -145,11 +145,15 @@ def _nobody(spike: Spike, own: Container | None, step: Step, events: Sequence[Ev
     return Located("wakeup", "the request was at the socket, and no task of the pod was woken", step.start, step.end)
 
 
-def _waiting(spike: Spike, at: Step, held: tasks.Stretch, own: Container | None, name: str) -> Located:
+def _waiting(spike: Spike, at: Step, held: tasks.Stretch, own: Container | None, name: str, *, idle: bool) -> Located:
     if own is None:
         return _unknown(spike, f"{name} could run and did not; whether its quota was used up was not seen", at)
     if own.throttled or own.throttled_ns:
         return _throttled(at, own, name)
+    if own.limited and idle:
+        # The kernel counts throttling only at the end of a period, which may be after the last look.
+        why = f"{name} could run, and did not though CPU {held.cpu} was idle: its container has a quota"
+        return Located("throttled", why, at.start, at.end)
     instead = f" while {held.instead} ran" if held.instead else ""
     waited = _ms(held.end - held.start)
     return Located("runqueue", f"{name} waited {waited} for CPU {held.cpu}{instead}", at.start, at.end)

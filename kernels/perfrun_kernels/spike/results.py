@@ -192,7 +192,7 @@ def _scalars(watch: Watch, setting: Setting, counts: Mapping[str, Any], found: S
 
 def _histograms(counts: Mapping[str, Any]) -> dict[str, Histogram]:
     data = counts.get("latency_hdr")
-    return {"probe": Histogram("s", 1e-6, data)} if isinstance(data, str) and data else {}
+    return {"probe": Histogram("s", _NS, data)} if isinstance(data, str) and data else {}
 
 
 def _facts(watch: Watch, setting: Setting, found: Sorted) -> dict[str, Fact]:

@@ -23,6 +23,9 @@ WAKE_NS: Final = 200_000
 _LEFT: Final[Mapping[str, TaskState]] = {"R": "waiting", "F": "frozen"}
 """What a task is doing that leaves its CPU, by the first letter of its state; it sleeps in every other."""
 
+_IDLE: Final = "swapper"
+"""How the name of every CPU's idle task begins."""
+
 _SCHEDULING: Final = frozenset({"waking", "wakeup", "switch_in", "switch_out"})
 
 
@@ -102,6 +105,15 @@ def longest(found: Sequence[Stretch]) -> Stretch:
     state, ran = max(total, key=lambda key: total[key])
     return max(
         (each for each in found if (each.state, each.ran) == (state, ran)), key=lambda each: each.end - each.start
+    )
+
+
+def idle(waited: Stretch, events: Sequence[Event]) -> bool:
+    """Return whether the CPU was idle while the task waited for it: then it is not that CPU which it lacked."""
+    return any(
+        each.kind == "switch_in" and each.cpu == waited.cpu and each.other_comm.startswith(_IDLE)
+        for each in events
+        if waited.start < each.at < waited.end
     )
 
 
