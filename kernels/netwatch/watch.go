@@ -92,7 +92,7 @@ func (w *watch) startProbers() (finish func() probe.Books) {
 		told := func(port uint16) { w.port(index, port) }
 		each.prober = probe.New(index, each.address(w.config.Probe.Port), w.config.Probe.Path, millis(w.config.Probe.Interval), told, w.news)
 		running.Go(func() {
-			books, _ := each.prober.Run()
+			books := each.prober.Run()
 			w.mutex.Lock()
 			defer w.mutex.Unlock()
 			total.Add(books)

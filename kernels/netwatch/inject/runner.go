@@ -12,7 +12,7 @@ import (
 // Limits of a spike.
 const (
 	// arming is what it may take from the journal's first line to the effect.
-	arming = 10 * time.Second
+	arming = 20 * time.Second
 	// overtime is what the watch gets to undo a spike by itself, before the guard does.
 	overtime = 300 * time.Millisecond
 )

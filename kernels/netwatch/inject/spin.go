@@ -124,10 +124,8 @@ func pin(cpu int, realTime bool) error {
 }
 
 func spin(shared *board, index int, yield bool) {
-	// Go's own clock is read without a system call.
-	from, base := time.Now(), node.Now()
 	shared.await()
-	for now := node.Now(); now < atomic.LoadInt64(shared.until()); now = base + int64(time.Since(from)) {
+	for now := node.Now(); now < atomic.LoadInt64(shared.until()); now = node.Now() {
 		atomic.StoreInt64(shared.beat(index), now)
 		// Between two ticks the kernel counts a task's time only when there is something to schedule.
 		if yield {

@@ -26,6 +26,7 @@ const (
 	// then gets to deliver what came meanwhile.
 	stalled = int64(500 * time.Microsecond)
 	grace   = int64(300 * time.Microsecond)
+	longest = int64(100 * time.Millisecond)
 	// lost is for how long connections have to fail before the pod is said to be gone.
 	lost = int64(time.Second)
 )
@@ -77,12 +78,12 @@ type Prober struct {
 	pausing   atomic.Bool
 	paused    atomic.Bool
 
-	epoll, timer int
-	conn         *connection
-	answer       answer
-	timed        timed
-	buffer       []byte
-	books        Books
+	polled [1]unix.PollFd
+	conn   *connection
+	answer answer
+	timed  timed
+	buffer []byte
+	books  Books
 
 	next        int64
 	outstanding bool
@@ -148,59 +149,43 @@ func (p *Prober) Gone() bool { return p.dead.Load() }
 func (p *Prober) Stop() { p.stop.Store(true) }
 
 // Run probes until it is stopped. It takes a thread for itself.
-func (p *Prober) Run() (Books, error) {
+func (p *Prober) Run() Books {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	p.realTime <- node.RealTime(node.PriorityProbe)
-	var err error
-	if p.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		return p.books, fmt.Errorf("no epoll: %w", err)
-	}
-	defer unix.Close(p.epoll)
-	if p.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
-		return p.books, fmt.Errorf("no timer: %w", err)
-	}
-	defer unix.Close(p.timer)
-	if err := p.watch(p.timer, unix.EPOLLIN); err != nil {
-		return p.books, err
-	}
 	defer p.drop()
-	events := make([]unix.EpollEvent, 8)
 	for p.next = node.Now(); !p.stop.Load(); {
 		p.turn()
-		p.setTimer()
-		n, err := unix.EpollWait(p.epoll, events, -1)
-		if err != nil && err != unix.EINTR {
-			return p.books, fmt.Errorf("epoll: %w", err)
-		}
-		for i := range max(n, 0) {
-			if int(events[i].Fd) == p.timer {
-				_, _ = unix.Read(p.timer, p.buffer[:8])
-			} else if p.conn != nil && int(events[i].Fd) == p.conn.fd {
-				p.ready(events[i].Events)
-			}
+		if events := p.wait(); events != 0 && p.conn != nil {
+			p.ready(events)
 		}
 	}
-	return p.books, nil
+	return p.books
 }
 
-func (p *Prober) watch(fd int, events uint32) error {
-	return unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
-}
-
-// setTimer has the kernel wake this thread when there is something to do, whatever arrives or does not.
-func (p *Prober) setTimer() {
+// wait is ended by what arrives, or by the kernel's timer when something is due, whatever arrives or does not.
+func (p *Prober) wait() int16 {
 	at := p.next
 	if p.outstanding {
 		at = p.current.Sent + abandon
 		if !p.overdue && p.current.Deadline > 0 {
 			at = max(p.current.Deadline, p.extended)
 		}
-		// Stop is looked at often enough.
-		at = min(at, node.Now()+int64(100*time.Millisecond))
 	}
-	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(max(at, 1))}
-	_ = unix.TimerfdSettime(p.timer, unix.TFD_TIMER_ABSTIME, &spec, nil)
+	// Stop is looked at often enough.
+	limit := unix.NsecToTimespec(max(0, min(at-node.Now(), longest)))
+	if p.conn == nil {
+		_, _ = unix.Ppoll(nil, &limit, nil)
+		return 0
+	}
+	p.polled[0] = unix.PollFd{Fd: int32(p.conn.fd), Events: unix.POLLIN | unix.POLLRDHUP}
+	if !p.conn.connected {
+		p.polled[0].Events = unix.POLLOUT
+	}
+	if n, _ := unix.Ppoll(p.polled[:], &limit, nil); n < 1 {
+		return 0
+	}
+	return p.polled[0].Revents
 }
 
 // turn does what is due.
@@ -295,9 +280,6 @@ func (p *Prober) send(now int64) {
 
 func (p *Prober) dial(now int64) {
 	conn, err := dial(p.to, p.told)
-	if err == nil {
-		err = p.watch(conn.fd, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP|unix.EPOLLET)
-	}
 	if err != nil {
 		p.miss(now, err)
 		return

@@ -10,13 +10,10 @@ import (
 )
 
 // ready is called when the kernel says that something happened to the connection.
-func (p *Prober) ready(events uint32) {
+func (p *Prober) ready(events int16) {
 	if !p.conn.connected {
 		if err := p.conn.failed(); err != nil {
 			p.miss(node.Now(), err)
-			return
-		}
-		if events&unix.EPOLLOUT == 0 {
 			return
 		}
 		p.conn.connected = true
@@ -24,12 +21,12 @@ func (p *Prober) ready(events uint32) {
 			p.write()
 		}
 	}
-	if p.conn != nil && events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+	if p.conn != nil && events&^unix.POLLOUT != 0 {
 		p.receive()
 	}
 }
 
-// receive reads until nothing is left.
+// receive reads until the answer is complete, or nothing is left.
 func (p *Prober) receive() {
 	for p.conn != nil {
 		n, arrived, errno := p.timed.read(p.conn.fd, p.buffer)
@@ -56,6 +53,7 @@ func (p *Prober) receive() {
 		switch p.answer.state {
 		case complete:
 			p.answered(arrived)
+			return
 		case broken:
 			p.miss(node.Now(), errors.New("the answer is not HTTP/1.1"))
 			return
