@@ -50,7 +50,7 @@ def locate(
     way = path.packets(spike, seen.events)
     if drop := path.dropped(spike, way):
         return _dropped(drop, seen)
-    step = path.longest(spike, way)
+    step = path.longest(spike, way, seen.end)
     if step.following is None and seen.lost:
         return _unknown(
             spike, f"{seen.lost} events were lost, so that one which is not among the others may have happened", step

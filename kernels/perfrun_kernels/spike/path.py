@@ -31,7 +31,7 @@ _PACKETS: Final = frozenset(
 class Step:
     """One stretch of the way: from ``event`` (None: from the sending) at ``start`` until ``following``.
 
-    ``following`` is None where nothing more was seen; ``end`` is then the probe's deadline.
+    ``following`` is None where nothing more was seen; ``end`` is then that of the recording.
     """
 
     start: int
@@ -74,11 +74,14 @@ def dropped(spike: Spike, way: Sequence[Event]) -> Event | None:
     return None
 
 
-def longest(spike: Spike, way: Sequence[Event]) -> Step:
-    """Return the step that took most of the time until the deadline: it is what the probe missed it by."""
+def longest(spike: Spike, way: Sequence[Event], until: int) -> Step:
+    """Return the step that took most of the time until the deadline: it is what the probe missed it by.
+
+    ``until`` is how far events were recorded: a step that nothing follows lasted at least until then.
+    """
     marks = [each for each in way if each.kind != "drop"]
     steps = [
-        Step(before.at if before else spike.sent, after.at if after else max(spike.deadline, spike.sent), before, after)
+        Step(before.at if before else spike.sent, after.at if after else max(until, spike.sent), before, after)
         for before, after in pairwise([None, *marks, None])
         if before is None or before.at <= spike.deadline
     ]

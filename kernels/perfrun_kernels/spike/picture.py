@@ -19,7 +19,7 @@ _FONT: Final = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"
 _WIDTH: Final = 1240
 _LEFT, _RIGHT = 196, 28
 _ROW, _BAR = 24, 15
-_HEAD, _AXIS, _GAP = 58, 34, 16
+_HEAD, _AXIS, _GAP = 70, 34, 16
 _TOP: Final = 74
 _LEGEND: Final = 46
 _BEFORE_NS: Final = 1_500_000
@@ -113,8 +113,9 @@ def _panel(panel: Panel, lanes: Sequence[Lane], top: float) -> Iterator[str]:
 
 
 def _interesting(shown: Timeline) -> int:
-    probe = shown.lanes[0]
-    return max([shown.held.end, *(each.end for each in probe.spans), *(each.at for each in probe.marks)])
+    """Return the last moment that has to be seen: an answer may come long after what held it up is over."""
+    injected = [span.end for lane in shown.lanes for span in lane.spans if span.style == "injected"]
+    return max([shown.held.end, *injected, *(mark.at for mark in shown.lanes[0].marks)])
 
 
 def _held(held: Span, axis: _Axis, top: float, bottom: float) -> Iterator[str]:

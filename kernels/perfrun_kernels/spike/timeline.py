@@ -20,10 +20,17 @@ Style = Literal[
     "probe", "queue", "softirq", "socket", "running", "waiting", "asleep", "frozen", "other", "held", "injected"
 ]
 
-_STYLES: Final[dict[str, Style]] = {
-    path.SENT: "other", "dev_queue": "queue", "qdisc_enqueue": "queue", "qdisc_dequeue": "softirq",
-    "dev_xmit": "softirq", "netif_rx": "softirq", "netif_receive": "softirq", "sock_ready": "socket",
-}  # fmt: skip
+_STEPS: Final[dict[str, tuple[str, Style]]] = {
+    path.SENT: ("sent", "other"),
+    "dev_queue": ("given to a device", "queue"),
+    "qdisc_enqueue": ("in the queue", "queue"),
+    "qdisc_dequeue": ("out of the queue", "softirq"),
+    "dev_xmit": ("on the veth", "softirq"),
+    "netif_rx": ("in a backlog", "softirq"),
+    "netif_receive": ("received, in netfilter or IP", "softirq"),
+    "sock_ready": ("at the socket", "socket"),
+}
+"""What a packet's way from each kind of event is called, and its style."""
 
 
 @attrs.frozen
@@ -116,8 +123,8 @@ def _between(sent: int, way: Sequence[Event], end: int) -> Lane:
         reply = before is not None and before.direction == path.REPLY
         # With the answer at the prober's socket the way is over.
         if until > start and not (reply and kind == path.SERVED):
-            name = f"{'reply' if reply else 'request'}: {kind}"
-            spans.append(Span(start, until, name, _STYLES.get(kind, "other")))
+            name, style = _STEPS.get(kind, (kind, "other"))
+            spans.append(Span(start, until, f"{'reply' if reply else 'request'} {name}", style))
     return Lane("queues and softirqs", tuple(spans))
 
 
@@ -141,20 +148,37 @@ def _cpu(number: int, events: Sequence[Event], start: int, end: int) -> Lane:
     """Return who has a CPU: exact for the pod's tasks, and of all others who took over from them."""
     own = [each for each in events if each.cpu == number and each.kind in _RUNS]
     first = own[0]
-    current = f"{first.other_comm} ({first.other})" if first.kind == "switch_in" else f"{first.comm} ({first.pid})"
-    style: Style = "other" if first.kind == "switch_in" else "running"
+    current, style = _before(first)
     spans, since = [], start
-    for each in own:
-        if each.at > since:
-            spans.append(Span(since, each.at, current, style))
-        since = each.at
-        inside = each.kind == "switch_in"
-        current, style = (
-            (f"{each.comm} ({each.pid})", "running") if inside else (f"{each.other_comm} ({each.other})", "other")
-        )
-    if end > since:
-        spans.append(Span(since, end, current, style))
+    for each in [*own, None]:
+        until = each.at if each is not None else end
+        following, next_style = _after(each) if each is not None else ("", style)
+        if following != current:
+            if until > since and current != _IDLE:
+                spans.append(Span(since, until, current, style))
+            since = until
+        current, style = following, next_style
     return Lane(f"CPU {number}", tuple(spans))
+
+
+_IDLE: Final = "idle"
+
+
+def _after(each: Event) -> tuple[str, Style]:
+    """Return who runs after a switch; of the pods' own tasks the network namespace is known."""
+    if each.kind == "switch_in":
+        return _named(each.comm, each.pid), "running" if each.netns else "other"
+    return _named(each.other_comm, each.other), "other"
+
+
+def _before(each: Event) -> tuple[str, Style]:
+    if each.kind == "switch_out":
+        return _named(each.comm, each.pid), "running"
+    return _named(each.other_comm, each.other), "other"
+
+
+def _named(comm: str, pid: int) -> str:
+    return f"{comm} ({pid})" if pid else _IDLE
 
 
 def _holding(incident: Incident) -> str:
