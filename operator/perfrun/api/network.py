@@ -13,8 +13,12 @@ SpikeKind = Literal["quota", "freezer", "hog", "tbf", "nfqueue", "drop"]
 
 
 class Peak(Model):
-    """How the highest rate is found that the Service answers well."""
+    """The highest rate that the Service answers well: how it is found, or what it is known to be."""
 
+    rate: float | None = Field(
+        default=None, gt=0, le=1e7,
+        description="Requests per second at the peak, where they are known or promised; left out, they are looked for.",
+    )  # fmt: skip
     first: float = Field(default=500, gt=0, le=1e7, description="Requests per second of the first step.")
     growth: float = Field(default=1.5, gt=1, le=10, description="How many times the rate of the step before.")
     steps: int = Field(default=8, ge=2, le=32, description="Most steps.")
@@ -25,7 +29,7 @@ class Peak(Model):
 class Network(Model):
     """How the container network is measured."""
 
-    peak: Peak = Field(default=Peak(), description="How the peak load is found.")
+    peak: Peak = Field(default=Peak(), description="The peak load.")
     packet_rate: float = Field(default=5000, gt=0, le=2e5, description="UDP packets per second for loss and latency.")
     packet_bytes: int = Field(default=64, ge=64, le=1400, description="Bytes of each, headers not counted.")
     streams: int = Field(default=4, ge=1, le=128, description="Parallel TCP streams for throughput.")

@@ -1,8 +1,8 @@
 """Container networking: what the kernel adds, what gets lost and how much gets through, at the peak load.
 
-A ladder of rates finds the peak load, a second load holds it, and meanwhile pods measure one path after the other:
-to a pod on another node, to one on the same node, and between the same nodes without the container network. Paths take
-turns for throughput, so that what changes with time changes for all of them.
+A ladder of rates finds the peak load where the target does not state it, another load holds it, and meanwhile pods
+measure one path after the other: to a pod on another node, to one on the same node, and between the same nodes without
+the container network. Paths take turns for throughput, so that what changes with time changes for all of them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from perfrun.api.base import JSON
 from perfrun.api.durations import seconds
 from perfrun.api.network import Network as NetworkSettings
 from perfrun.api.plan import Claim, Stage
+from perfrun.api.service import Service
 from perfrun.api.target import TargetSpec
 from perfrun.capabilities.base import (
     Evidence,
@@ -84,7 +85,7 @@ class Network:
         return VOCABULARY
 
     def plan(self, scenario: Scenario, target: TargetSpec, settings: Settings) -> ScenarioPlan:
-        """Return the two loads, the pods that measure meanwhile, and the claims on the path to another node.
+        """Return the loads, the pods that measure meanwhile, and the claims on the path to another node.
 
         Raises:
             PlanError: the target names no Service, or a claim needs more packets than can be sent.
@@ -102,23 +103,15 @@ class Network:
             tuning.rounds if "throughput" in keys else 0,
             _slice_seconds(tuning),
         )
-        first, index, limit = f"s{settings.index + 1}", settings.index, seconds(tuning.peak.latency)
-        size = target.load.size
-        peak = load_stage(f"{first}-peak", index, service, target, ladder(tuning.peak), size, limit)
-        load = load_stage(
-            f"{first}-load", index, service, target,
-            # Shares of the rate that will have been found.
-            (Segment(_BASELINE, 1.0), Segment(slots.seconds + _TAIL, 1.0)), size, limit,
-        )  # fmt: skip
-        peak = peak.replace(parameters=peak.parameters | {"probe": False, PEAK_LATENCY: limit})
-        load = load.replace(parameters=load.parameters | {"probe": False}, rate_of=peak.id)
-        pods = _pods(first, load, target, slots)
+        first = f"s{settings.index + 1}"
+        loads = _loads(first, settings.index, service, target, slots)
+        pods = _pods(first, loads[-1], target, slots)
         paths: JSON = {path: f"{first}-{_CLIENTS[path]}" for path in slots.packets}
         claims = {
-            at: _claim(meaning, f"{first}-{_CLIENTS[OTHER]}", paths=paths, packet_rate=tuning.packet_rate)
+            at: _claim(meaning, f"{first}-{_CLIENTS[OTHER]}", paths=paths, stated_rate=tuning.peak.rate)
             for at, meaning in claimed.items()
         }
-        return ScenarioPlan(stages=(peak, load, *pods), claims=claims)
+        return ScenarioPlan(stages=(*loads, *pods), claims=claims)
 
     def measure(self, claim: Claim, evidence: Evidence, confidence: float) -> Measured | NotMeasured:
         """Return the value that the pods' measurements give for a claim."""
@@ -134,6 +127,23 @@ def _claim(meaning: Meaning, stage: str, **parameters: JSON) -> Claim:
     if meaning.key == "kernel_latency":
         parameters["quantile"] = QUANTILE
     return claim_of(meaning, unit, stage, limit, **parameters)
+
+
+def _loads(first: str, index: int, service: Service, target: TargetSpec, slots: _Slots) -> tuple[Stage, ...]:
+    """Return the load that is measured under, after that which finds its rate where it has to be found."""
+    peak, size = target.network.peak, target.load.size
+    limit = seconds(peak.latency)
+    # Where the rate has to be found, this one is a share of it.
+    rate = 1.0 if peak.rate is None else peak.rate
+    segments = (Segment(_BASELINE, rate), Segment(slots.seconds + _TAIL, rate))
+    load = load_stage(f"{first}-load", index, service, target, segments, size, limit)
+    # A generator that cannot keep up shows in how far the load was held, and may not keep a verdict from failing.
+    load = load.replace(parameters=load.parameters | {"probe": False})
+    if peak.rate is not None:
+        return (load,)
+    climb = load_stage(f"{first}-peak", index, service, target, ladder(peak), size, limit)
+    climb = climb.replace(parameters=climb.parameters | {"probe": False, PEAK_LATENCY: limit})
+    return climb, load.replace(rate_of=climb.id)
 
 
 def _slots(paths: tuple[str, ...], packets: tuple[float, float], rounds: int, length: float) -> _Slots:

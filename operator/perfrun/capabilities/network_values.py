@@ -16,7 +16,7 @@ import attrs
 from perfrun.api.base import JSON
 from perfrun.api.plan import Claim, Comparator
 from perfrun.api.run import Source, TimeWindow
-from perfrun.capabilities.base import Evidence, Measured, NotMeasured
+from perfrun.capabilities.base import Evidence, FoundPeak, Measured, NotMeasured
 from perfrun.capabilities.books import Books, read
 from perfrun.capabilities.evidence import moment, source, unmeasured
 from perfrun.capabilities.network_figures import MICRO, Figure, figure, ratio
@@ -63,8 +63,8 @@ def measure(claim: Claim, evidence: Evidence, confidence: float) -> Measured | N
     if isinstance(found, NotMeasured):
         return attrs.evolve(found, source=source(evidence), facts=facts)
     window = TimeWindow(start=moment(found.spans[0][0]), end=moment(found.spans[-1][1]))
-    held = _held(books, found)
-    lacking = _lacking(evidence, held, found)
+    held, peak = _held(books, found), _peak(claim, evidence)
+    lacking = _lacking(peak, held, found)
     if lacking is not None and not _broken(claim, found):
         reason, message = lacking
         return NotMeasured(
@@ -73,19 +73,24 @@ def measure(claim: Claim, evidence: Evidence, confidence: float) -> Measured | N
     return Measured(
         value=found.value, lower=found.lower, upper=found.upper, samples=found.samples,
         effective_samples=found.effective, window=window, source=source(evidence) or Source(kind="Pod", name=""),
-        facts=facts, note=f"{found.note}, {lacking[1] if lacking else _at(evidence, held)}",
+        facts=facts, note=f"{found.note}, {lacking[1] if lacking else _at(peak, held)}",
     )  # fmt: skip
 
 
-def _lacking(evidence: Evidence, held: _Held, found: Figure) -> tuple[str, str] | None:
+def _peak(claim: Claim, evidence: Evidence) -> FoundPeak:
+    """Return the peak load as the target states it, or as it was found."""
+    stated = claim.parameters["stated_rate"]
+    if stated is not None:
+        return FoundPeak(float(stated), "stated by the target", proven=True)
+    return evidence.peak or FoundPeak(evidence.rate, "how it was found is not known")
+
+
+def _lacking(peak: FoundPeak, held: _Held, found: Figure) -> tuple[str, str] | None:
     """Return why what was measured was not measured at the peak load, as a reason and a sentence, or None."""
-    peak = evidence.peak
-    if peak is None or not peak.proven:
-        return "PeakNotFound", f"the peak load was not found: {peak.why}" if peak is not None else (
-            "it is not known how the peak load was found"
-        )
+    if not peak.proven:
+        return "PeakNotFound", f"the peak load was not found: {peak.why}"
     if held.share < _HELD_AT_LEAST:
-        told = f"only {held.rate:.0f} of {evidence.rate or 0.0:.0f} requests per second were answered well meanwhile"
+        told = f"only {held.rate:.0f} of {peak.rate or 0.0:.0f} requests per second were answered well meanwhile"
         return "PeakNotHeld", f"the peak load was held to {held.share:.0%}: {told}"
     if found.short:
         return "PacketsBehind", f"the packets were not sent at the stated rate: {found.short}"
@@ -107,8 +112,8 @@ def _held(books: Books, found: Figure) -> _Held:
     return _Held(good / due if due else 0.0, good / length if length else 0.0)
 
 
-def _at(evidence: Evidence, held: _Held) -> str:
-    return f"at the peak load of {evidence.rate or 0.0:.0f}/s, held to {held.share:.0%}"
+def _at(peak: FoundPeak, held: _Held) -> str:
+    return f"at the peak load of {peak.rate or 0.0:.0f}/s, held to {held.share:.0%}"
 
 
 def _facts(
@@ -123,10 +128,9 @@ def _facts(
     host = found.get(HOST)
     if isinstance(main, Figure) and isinstance(host, Figure) and (cost := _cost(claim, main, host, confidence)):
         facts["container network costs"] = cost
-    if evidence.rate is not None:
-        facts["peak_requests_per_second"] = round(evidence.rate, 1)
-    if evidence.peak is not None:
-        facts["peak_found"] = evidence.peak.why
+    peak = _peak(claim, evidence)
+    facts["peak_requests_per_second"] = None if peak.rate is None else round(peak.rate, 1)
+    facts["peak_found"] = peak.why
     return facts | _about(evidence.result)
 
 

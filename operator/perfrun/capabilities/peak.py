@@ -26,6 +26,7 @@ _ACHIEVED_AT_LEAST: Final = 0.99
 _HIGHEST: Final = 1e7
 """Requests per second that no generator is asked for more of."""
 
+_STATED: Final = ", or state the peak that you know or promise as network.peak.rate"
 _MILLI: Final = 1e3
 _WHOLE: Final = 10
 
@@ -69,14 +70,14 @@ def found(shards: tuple[Result, ...], parameters: Mapping[str, JSON]) -> FoundPe
     rate = steps[best].rate
     if best == len(steps) - 1:
         told = f"{_rate(rate)} was still answered well and is the last of {len(steps)} steps"
-        return FoundPeak(rate, f"{told}; raise network.peak.steps or network.peak.first of the PerfTarget")
+        return FoundPeak(rate, f"{told}; raise network.peak.steps or network.peak.first of the PerfTarget{_STATED}")
     above = steps[best + 1]
     if above.servers:
         return FoundPeak(
             rate, f"{_rate(rate)} was answered well, {_rate(above.rate)} not: {above.servers}", proven=True
         )
     told = f"{_rate(rate)} was answered well, and {_rate(above.rate)} could not be offered: {above.generators}"
-    return FoundPeak(rate, f"{told}; use more shards or loops (spec.load of the PerfTarget), or nodes with more CPU")
+    return FoundPeak(rate, f"{told}; use more shards or loops (spec.load of the PerfTarget){_STATED}")
 
 
 def _steps(books: Books, parameters: Mapping[str, Any]) -> list[_Step]:

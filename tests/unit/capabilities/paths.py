@@ -36,9 +36,9 @@ LOAD = Happening(rate=RATE, segments=tuple(each["seconds"] for each in PLAN.stag
 STAGES = {stage.id: stage for stage in PLAN.stages}
 
 
-def claims(**limits):
+def claims(target=TARGET, **limits):
     """Return the claims by key."""
-    steps = made(**limits).scenarios[0].steps
+    steps = made(target, **limits).scenarios[0].steps
     return {step.claim.subject.partition(".")[2]: step.claim for step in steps if step.claim is not None}
 
 

@@ -65,6 +65,7 @@ def test_a_last_step_that_is_good_is_no_proof_of_a_peak():
     peak = of()
     assert (peak.rate, peak.proven) == (4000, False)
     assert "raise network.peak.steps or network.peak.first" in peak.why
+    assert "state the peak that you know or promise as network.peak.rate" in peak.why
 
 
 @pytest.mark.parametrize(

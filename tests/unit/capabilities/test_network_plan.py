@@ -38,6 +38,16 @@ def test_a_ladder_finds_the_rate_that_the_second_load_holds() -> None:
     assert peak.parameters["peak_latency_seconds"] == 0.05
 
 
+def test_a_peak_that_the_target_states_is_not_looked_for() -> None:
+    stated = made(tuned(peak=Peak(rate=3000)))
+    load = stated.stages[0]
+    assert [stage.id for stage in stated.stages] == [stage.id for stage in PLAN.stages if stage.id != "s1-peak"]
+    assert (load.id, load.rate_of) == ("s1-load", "")
+    assert load.parameters["schedule"] == [{"seconds": 5.0, "rate": 3000.0}, {"seconds": 75.0, "rate": 3000.0}]
+    assert not load.parameters["probe"]
+    assert cost(stated).requests == 80 * 3000
+
+
 def test_pods_are_placed_so_that_each_path_is_what_it_is_named_for() -> None:
     pods = [stage for stage in PLAN.stages if stage.kind == "pod"]
     assert [(p.id, p.parameters["role"], p.peer, p.beside, p.apart, p.host_network) for p in pods] == [

@@ -5,9 +5,11 @@ import re
 import attrs
 import pytest
 from loads import START, changed
-from paths import LOAD, PEAK, STAGES, Path, claims, evidence
+from paths import LOAD, PEAK, STAGES, TARGET, Path, claims, evidence
 
 from perfrun.api.feature import Policy
+from perfrun.api.network import Network as Tuning
+from perfrun.api.network import Peak
 from perfrun.capabilities.base import Evidence, FoundPeak, NotMeasured
 from perfrun.capabilities.network import Network
 from perfrun.judging.judge import judge
@@ -187,6 +189,18 @@ def test_a_peak_that_nobody_saw_lets_nothing_pass(key):
     assert (judgement.verdict.value, judgement.reason) == ("Inconclusive", "PeakNotFound")
     assert why in judgement.message
     assert measured.facts["peak_found"] == why
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize(
+    ("changes", "reason"), [({}, "LimitMet"), ({"shape": unheld}, "PeakNotHeld")], ids=["held", "not held"]
+)
+def test_a_peak_that_the_target_states_is_proven_and_must_be_held(key, changes, reason):
+    claim = claims(TARGET.replace(network=Tuning(peak=Peak(rate=1500))))[key]
+    measured = Network().measure(claim, evidence(peak=None, rate=None, **changes), 0.99)
+    assert judge(claim, measured, Policy(), 0.99).reason == reason
+    assert measured.facts["peak_found"] == "stated by the target"
+    assert measured.facts["peak_requests_per_second"] == 1500
 
 
 @pytest.mark.parametrize("key", ["kernel_latency", "packet_loss"])
