@@ -20,6 +20,7 @@ from perfrun_kernels.contract import (
     FaultReport,
     Result,
 )
+from perfrun_kernels.runner import RESULT_PREFIX
 
 INTERVAL_MS: Final = 1.0
 DEADLINE_MS: Final = 2.0
@@ -68,10 +69,10 @@ class Agent:
         found = FaultReport.from_json(report.removeprefix(REPORT_PREFIX))
         if found.state != "Undone":
             raise RuntimeError(f"the agent reports {found.state} {found.reason}: {found.message}")
-        handed = next((each for each in lines if each.startswith("{")), None)
+        handed = next((each for each in lines if each.startswith(RESULT_PREFIX)), None)
         if handed is None:
             raise RuntimeError("the agent handed no result in")
-        result = Result.from_json(handed)
+        result = Result.from_json(handed.removeprefix(RESULT_PREFIX))
         if result.outcome != "Completed":
             raise RuntimeError(f"the agent's result is {result.outcome} {result.reason}: {result.message}")
         return result
