@@ -12,7 +12,7 @@ from typing import Any
 from workbench import Bench
 
 from perfrun.adapters.paths import in_namespace, node_path, pods_path
-from perfrun.api.chaos import Backend, FaultKind
+from perfrun.api.chaos import AnyFault, Backend
 from perfrun.api.faults import FaultStatus, NodeFault
 from perfrun.api.plan import Stage
 from perfrun.api.target import TargetSpec
@@ -41,7 +41,7 @@ def target(chaos: dict[str, Any] | None = None, **service: Any) -> TargetSpec:
     )
 
 
-def fault(kind: FaultKind = "isolate", backend: Backend = "native", *nodes: str, **changes: Any) -> FaultStatus:
+def fault(kind: AnyFault = "isolate", backend: Backend = "native", *nodes: str, **changes: Any) -> FaultStatus:
     made = FaultStatus(
         id=FAULT.id, kind=kind, backend=backend, seed=1, nodes=tuple(NodeFault(node=each) for each in nodes),
         starts_at=NOW, ends_at=NOW + dt.timedelta(seconds=20),

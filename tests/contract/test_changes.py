@@ -14,18 +14,21 @@ from surroundings import (
     LOAD,
     NOW,
     SCALE,
+    endpoint,
     fault,
     node,
     owner,
     path,
     pod,
+    service,
     target,
 )
-from workbench import Bench
+from workbench import PODS, Bench
 
 from perfrun.adapters.api import NotFound
 from perfrun.adapters.paths import jobs_path, node_path, object_path, or_none, pods_path
 from perfrun.api.faults import FINALIZER
+from perfrun.api.plan import Stage
 from perfrun.api.service import Workload
 from perfrun.lifecycle.trouble import trouble
 from perfrun.lifecycle.values import (
@@ -46,7 +49,7 @@ from perfrun.lifecycle.values import (
 from perfrun.manifests import labels
 from perfrun.manifests.names import agent_name, pod_name
 from perfrun.ports import Conflict, Unavailable
-from perfrun_kernels.contract import FaultReport
+from perfrun_kernels.contract import FAULT_ENV, RESULT_URL_ENV, FaultOrder, FaultReport
 
 pytestmark = pytest.mark.contract
 
@@ -187,6 +190,44 @@ async def test_a_load_that_is_refused_is_seen_with_the_servers_words_until_it_is
 def start_agent(run: Run, on: str, kind: Any = "isolate") -> StartAgent:
     name = agent_name(run.meta.uid, FAULT.id, on, kind, 1)
     return StartAgent(name, FAULT.id, on, kind, NOW, NOW + dt.timedelta(seconds=20))
+
+
+SPIKE = Stage(
+    id="s1-spike", scenario=0, kind="fault", alongside="s1-load",
+    parameters={"kind": "spike", "spike": {"probe": {"port": 80, "path": "/"}, "inject": ["quota"], "pods": []}},
+)  # fmt: skip
+
+
+async def test_an_agent_that_measures_is_told_the_ready_pods_of_its_node(bench: Bench) -> None:
+    here, there = await node(bench, "a"), await node(bench, "b")
+    for name, on in (("web-0", here), ("web-1", there), ("web-2", here), ("other", here)):
+        await pod(bench, name, on)
+    running = {"name": "web", "image": "x", "imageID": "", "ready": True, "restartCount": 0}
+    statuses = [running | {"containerID": "containerd://abc", "state": {"running": {}}}]
+    status = {"status": {"podIP": "192.0.2.9", "podIPs": [{"ip": "192.0.2.9"}], "containerStatuses": statuses}}
+    await bench.api.merge(f"{pods_path(bench.namespace, 'web-0')}/status", status)
+    await service(
+        bench, endpoint(1, here, "web-0"), endpoint(2, there, "web-1"), endpoint(3, here, "web-2", ready=False)
+    )
+    run = await bench.run(target=target(), stages=(LOAD, SPIKE))
+    name = agent_name(run.meta.uid, SPIKE.id, here, "spike", 2)
+    action = StartAgent(name, SPIKE.id, here, "spike", NOW, NOW + dt.timedelta(seconds=20), attempt=2)
+    await bench.cluster.change(run, action)
+    made = await bench.api.get(pods_path(bench.namespace, name))
+    [container] = made["spec"]["containers"]
+    told = {each["name"]: each["value"] for each in container["env"]}
+    assert told[RESULT_URL_ENV] == f"{PODS.results_url}/results/{bench.namespace}/run/s1-spike/2"
+    order = FaultOrder.from_json(told[FAULT_ENV])
+    assert order.spike == {
+        "probe": {"port": 80, "path": "/"}, "inject": ["quota"], "stage": "s1-spike", "attempt": 2,
+        "pods": [
+            {
+                "namespace": bench.namespace, "name": "web-0", "ip": "192.0.2.9", "host_network": False,
+                "uid": (await bench.api.get(pods_path(bench.namespace, "web-0")))["metadata"]["uid"],
+                "containers": [{"name": "web", "id": "abc"}],
+            }
+        ],
+    }  # fmt: skip
 
 
 async def ended(bench: Bench, name: str, message: str, phase: str = "Succeeded") -> None:

@@ -12,10 +12,11 @@ import aiohttp
 import attrs
 import pytest
 from aiohttp import web
-from surroundings import LOAD, NOW
+from surroundings import LOAD, NOW, fault
 from workbench import STAGE, Bench, start_of
 
 from perfrun.adapters.paths import pods_path
+from perfrun.api.faults import FaultStatus
 from perfrun.api.run import Phase
 from perfrun.controller.access import Access
 from perfrun.controller.admission import Admission
@@ -23,7 +24,8 @@ from perfrun.controller.http import Services, public
 from perfrun.controller.results import MAX_RESULT_BYTES, Results
 from perfrun.controller.telemetry import Telemetry
 from perfrun.lifecycle.values import Key, Run, StartLoad, StopLoad
-from perfrun.manifests.names import pod_name
+from perfrun.manifests.labels import RUN_UID
+from perfrun.manifests.names import agent_name, pod_name
 from perfrun.ports import result_path, shard_path
 from perfrun_kernels.contract import AUDIENCE, Result
 
@@ -81,7 +83,7 @@ async def endpoint(bench: Bench) -> AsyncIterator[Endpoint]:
     async with contextlib.AsyncExitStack() as stack:
         services = Services(
             cluster=bench.cluster, artifacts=bench.artifacts, access=access,
-            results=Results(bench.api, bench.cluster, bench.artifacts, access, woken.append),
+            results=Results(bench.api, bench.cluster, bench.artifacts, access, woken.append, bench.namespace),
             review=Admission(bench.cluster).review, telemetry=Telemetry(), leads=lambda: made.leads,
             namespace_of=lambda uid: bench.namespace if uid == run.meta.uid else None,
         )  # fmt: skip
@@ -173,6 +175,44 @@ async def test_no_generator_of_an_attempt_that_was_stopped(endpoint: Endpoint) -
     assert (await endpoint.put(result(stage=LOAD.id), token, stage=LOAD.id, shard="0"))[0] in (401, 403)
 
 
+async def agent(endpoint: Endpoint, fault: FaultStatus, node: str, attempt: int = 1) -> str:
+    """Start the agent of a fault on a node and return a token of its pod."""
+    bench, uid = endpoint.bench, endpoint.run.meta.uid
+    name = agent_name(uid, fault.id, node, fault.kind, attempt)
+    body = {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {RUN_UID: uid}},
+        "spec": {"containers": [{"name": "agent", "image": "perfrun.dev/none:1"}]},
+    }  # fmt: skip
+    await bench.api.create(pods_path(bench.namespace, ""), body)
+    return await endpoint.token(name)
+
+
+async def test_an_agent_hands_in_for_its_faults_stage_and_nobody_else_does(endpoint: Endpoint) -> None:
+    spike = fault("spike", "native", "n1", id="s1-spike")
+    cut = fault("isolate", "native", "n1", id="s1-fault")
+    status = endpoint.run.status.replace(faults=(spike, cut))
+    endpoint.run = await endpoint.bench.cluster.save_run(endpoint.run, status)
+    body = result(stage=spike.id)
+    token = await agent(endpoint, spike, "n1")
+    others = {
+        "an agent on another node": await agent(endpoint, spike, "n2"),
+        "an agent of another attempt": await agent(endpoint, spike, "n1", 2),
+        "an agent of another fault": await agent(endpoint, cut, "n1"),
+        "a benchmark pod": await endpoint.token(pod_of(endpoint)),
+    }
+    for other in others.values():
+        status, message = await endpoint.put(body, other, stage=spike.id)
+        assert (status, "may not hand in the result of attempt 1 at s1-spike; expected pod" in message) == (403, True)
+    assert await endpoint.put(body, token, stage=spike.id) == (200, "stored")
+    found = await endpoint.bench.artifacts.get(result_path(endpoint.run.meta.uid, spike.id, 1))
+    assert found is not None
+    assert found[1] == body
+    # What only breaks nodes measures nothing, and an agent has no part in other stages.
+    assert (await endpoint.put(result(stage=cut.id), others["an agent of another fault"], stage=cut.id))[0] == 403
+    assert (await endpoint.put(result(), token))[0] == 403
+    assert (await endpoint.put(body, token, stage=spike.id, shard="0"))[0] == 403
+
+
 async def test_nobody_without_a_token(endpoint: Endpoint) -> None:
     assert (await endpoint.put(result(), None))[0] == 401
     assert (await endpoint.put(result(), "nonsense"))[0] == 401
@@ -261,6 +301,26 @@ async def test_a_standby_asks_to_come_again(endpoint: Endpoint) -> None:
     assert await endpoint.stored() is None
 
 
+async def may_read_runs(endpoint: Endpoint) -> None:
+    """Let the namespace's account read runs, and wait until the API server has heard of it."""
+    namespace, group = endpoint.bench.namespace, "/apis/rbac.authorization.k8s.io/v1"
+    rules = [{"apiGroups": ["perfrun.dev"], "resources": ["perfruns"], "verbs": ["get"]}]
+    api = "rbac.authorization.k8s.io"
+    role = {"apiVersion": f"{api}/v1", "kind": "Role", "metadata": {"name": "reader"}, "rules": rules}
+    await endpoint.bench.api.create(f"{group}/namespaces/{namespace}/roles", role)
+    binding = {
+        "apiVersion": f"{api}/v1", "kind": "RoleBinding", "metadata": {"name": "reader"},
+        "roleRef": {"apiGroup": api, "kind": "Role", "name": "reader"},
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": namespace}],
+    }  # fmt: skip
+    await endpoint.bench.api.create(f"{group}/namespaces/{namespace}/rolebindings", binding)
+    token = await endpoint.account_token(None, {})
+    for _ in range(100):
+        if (await endpoint.get(f"/artifacts/runs/{endpoint.run.meta.uid}/none", token))[0] != 403:
+            return
+        await asyncio.sleep(0.05)
+
+
 async def test_evidence_is_read_by_whoever_may_read_the_run(endpoint: Endpoint, kubectl: Any) -> None:
     body = result()
     await endpoint.put(body, await endpoint.token(pod_of(endpoint)))
@@ -283,6 +343,20 @@ async def test_evidence_is_read_by_whoever_may_read_the_run(endpoint: Endpoint, 
     assert answer == (200, body)
     assert (await endpoint.get(f"/artifacts/runs/{endpoint.run.meta.uid}/none", reader))[0] == 404
     assert (await endpoint.get(f"/artifacts/runs/{ATTACKER}/x", reader))[0] == 404
+
+
+async def test_pictures_and_traces_are_given_out_as_what_they_are_and_can_do_nothing(endpoint: Endpoint) -> None:
+    uid = endpoint.run.meta.uid
+    await endpoint.bench.artifacts.put(f"runs/{uid}/s1-spike.timeline.svg", b"<svg/>")
+    await endpoint.bench.artifacts.put(f"runs/{uid}/s1-spike.trace.pftrace", b"\x0a\x00")
+    await may_read_runs(endpoint)
+    token = await endpoint.account_token(None, {})
+    for name, kind in (("timeline.svg", "image/svg+xml"), ("trace.pftrace", "application/x-protobuf")):
+        headers = {"Authorization": f"Bearer {token}"}
+        async with endpoint.session.get(f"/artifacts/runs/{uid}/s1-spike.{name}", headers=headers) as answer:
+            assert (answer.status, answer.headers["Content-Type"]) == (200, kind)
+            assert "sandbox" in answer.headers["Content-Security-Policy"]
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 async def test_a_pipeline_reads_one_verdict(endpoint: Endpoint) -> None:

@@ -78,7 +78,7 @@ class Leftover:
     def needs_agents(self) -> bool:
         """Whether only a fault agent can tell that a node is clean of it."""
         kinds = {self.kind, *(each.kind for each in self.traces)}
-        return "native" in self.backend and bool(kinds & {"isolate", "freeze", "undo"})
+        return "native" in self.backend and bool(kinds & {"isolate", "freeze", "spike", "undo"})
 
 
 def of_agent(pod: Mapping[str, Any]) -> Trace:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from perfrun.adapters.rights import Right, Rights, needed
+from perfrun.adapters.rights import SPIKE, Right, Rights, needed
 from perfrun.api.plan import Plan, Stage
 from perfrun.api.run import Frozen, RunSpec, RunStatus
 from perfrun.api.target import TargetSpec
@@ -19,8 +19,13 @@ def target(**chaos: Any) -> TargetSpec:
     return TargetSpec.from_wire({"service": SERVICE, "chaos": {"allowed": True, **chaos}})
 
 
+def stage(kind: str) -> Stage:
+    parameters = {"kind": "spike"} if kind == SPIKE else {}
+    return Stage(id=f"s0-{kind}", scenario=0, kind="fault" if kind == SPIKE else kind, parameters=parameters)  # type: ignore[arg-type]
+
+
 def run(*kinds: str) -> Run:
-    stages = tuple(Stage(id=f"s0-{kind}", scenario=0, kind=kind, parameters={}) for kind in kinds)  # type: ignore[arg-type]
+    stages = tuple(map(stage, kinds))
     frozen = Frozen(
         feature="", feature_digest="", target=target(), target_digest="", plan=Plan(scenarios=(), stages=stages),
         plan_digest="",
@@ -55,7 +60,7 @@ async def test_what_is_missing_is_named() -> None:
     assert said.startswith("the operator may not patch deployments/scale.apps in namespace shop; grant it that")
 
 
-@pytest.mark.parametrize("kind", ["fault", "scale"])
+@pytest.mark.parametrize("kind", ["fault", "scale", SPIKE])
 async def test_an_installation_may_rule_faults_out_without_asking_anybody(kind: str) -> None:
     api = Answers()
     assert "rules faults out" in await denied(api, "load", kind, chaos=False)
@@ -84,3 +89,18 @@ def test_each_kind_of_fault_needs_rights_of_its_own(chaos: dict[str, Any], right
 
     assert right in rights({"load", "fault"})
     assert right not in rights({"load", "ids"})
+
+
+@pytest.mark.parametrize("chaos", [{"kind": "drain"}, {"kind": "pod-kill"}, {"kind": "freeze", "backend": "litmus"}])
+def test_a_spike_needs_those_for_agents_only_whatever_the_targets_kind(chaos: dict[str, Any]) -> None:
+    rights = set(needed(target(**chaos), {"load", SPIKE}, "home", "chaos"))
+    assert {Right(verb, "pods", namespace="chaos") for verb in ("list", "create", "delete")} <= rights
+    assert Right("patch", "perfruns", "perfrun.dev", "home") in rights
+    # Which pods are on the node is read from the whole cluster's.
+    assert Right("list", "pods") in rights
+    assert rights == set(needed(target(kind="isolate"), {"load", "fault"}, "home", "chaos"))
+
+
+async def test_a_spike_is_denied_without_its_agents() -> None:
+    assert "create pods in namespace chaos" in await denied(Answers("create pods"), "load", SPIKE)
+    assert await denied(Answers("create pods/eviction", "patch nodes"), "load", SPIKE) == ""

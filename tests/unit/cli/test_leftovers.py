@@ -76,6 +76,14 @@ def test_a_fault_is_told_with_what_is_not_proven_and_its_agents():
     assert not row.orphan
 
 
+@pytest.mark.parametrize(
+    ("kind", "needs"), [("isolate", True), ("freeze", True), ("spike", True), ("drain", False), ("pod-kill", False)]
+)
+def test_only_an_agent_can_tell_that_a_node_is_clean_of_what_agents_do(kind, needs):
+    (row,) = leftovers([run(fault(kind=kind))], [])
+    assert row.needs_agents is needs
+
+
 def test_a_cordon_belongs_to_the_drain_of_its_node():
     drained = run(fault(kind="drain", nodes=("a",)), fault("s2-fault", kind="isolate", nodes=("a",)))
     first, second = leftovers([drained], [cordoned()])
