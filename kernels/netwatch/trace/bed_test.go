@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -20,7 +21,7 @@ import (
 // bed is a node and a pod: two network namespaces, a veth pair between them, and a server in the pod. The test's own
 // thread is in the node's.
 type bed struct {
-	t         *testing.T
+	t         testing.TB
 	node, pod netns.NsHandle
 	spaces    [2]uint32 // inodes: node, pod
 	server    *exec.Cmd
@@ -79,14 +80,14 @@ func inode(space netns.NsHandle) uint32 {
 	return uint32(stat.Ino)
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func newBed(t *testing.T) *bed {
+func newBed(t testing.TB) *bed {
 	if os.Geteuid() != 0 {
 		t.Skip("network namespaces need root")
 	}
@@ -132,16 +133,22 @@ func newBed(t *testing.T) *bed {
 	return b
 }
 
+// inSpace does something in a network namespace and comes back.
+func inSpace(space, back netns.NsHandle, do func() error) error {
+	if err := netns.Set(space); err != nil {
+		return err
+	}
+	return errors.Join(do(), netns.Set(back))
+}
+
 // start runs a program in a namespace until it has written a line.
 func (b *bed) start(space netns.NsHandle, program, environment string) *exec.Cmd {
-	must(b.t, netns.Set(space))
-	defer func() { must(b.t, netns.Set(b.node)) }()
 	child := exec.Command(program)
 	child.Env = append(os.Environ(), environment)
 	child.Stderr = os.Stderr
 	out, err := child.StdoutPipe()
 	must(b.t, err)
-	must(b.t, child.Start())
+	must(b.t, inSpace(space, b.node, child.Start))
 	var word string
 	var thread int
 	_, err = fmt.Fscan(out, &word, &thread)

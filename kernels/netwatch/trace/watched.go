@@ -49,7 +49,10 @@ func (s *bpfSource) Watch(targets []Target, ports []uint16) error {
 		ends[endOf(target.Addr)] = from.As16()
 		spaces[target.NetNS] = 1
 	}
-	var bits [8192]byte
+	var bits, maybe [8192]byte
+	for space := range spaces {
+		maybe[space>>3&8191] |= 1 << (space & 7)
+	}
 	for _, port := range ports {
 		bits[port>>3] |= 1 << (port & 7)
 	}
@@ -57,6 +60,7 @@ func (s *bpfSource) Watch(targets []Target, ports []uint16) error {
 		replace(s.programs.Maps["targets"], ends),
 		replace(s.programs.Maps["spaces"], spaces),
 		s.programs.Variables["ports"].Set(bits),
+		s.programs.Variables["may_be"].Set(maybe),
 	)
 }
 

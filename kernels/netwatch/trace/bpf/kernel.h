@@ -74,6 +74,7 @@ struct sock {
 } BY_NAME;
 
 struct sk_buff {
+	u32 len;
 	struct net_device *dev;
 	u16 protocol;
 	u16 network_header;

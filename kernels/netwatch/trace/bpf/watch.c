@@ -10,6 +10,7 @@ enum {
 	IPV4 = 0x0008, // as on the wire
 	IPV6 = 0xdd86,
 	TCP = 6,
+	LONGEST = 16384, // a probe is short: longer segments are somebody's bulk
 	DROPS = 2, // reasons from here on are drops: 0 and 1 are "not dropped" and "consumed"
 	WAIT_NS = 1000000000, // who runs on a CPU that a task waits for is told for no longer
 };
@@ -32,21 +33,26 @@ struct end {
 	u16 zero;
 };
 
-struct running {
-	u32 pid;
-	char comm[16];
+// What was found of the packet that a CPU looked at last. Its next steps on the same CPU need not look again.
+struct look {
+	u64 skb;
+	u32 found;
+	u16 port, dir;
+	u32 seq, len;
 };
 
 // Put in when the programs are loaded.
 const volatile u8 has_state = 1;   // sched_switch says in which state the task before was
 const volatile u8 has_reason = 1;  // kfree_skb says why
 
-u8 ports[8192]; // a bit for each port: one of the probers'
+u8 ports[8192];   // a bit for each port: one of the probers'
+u8 may_be[8192];  // a bit for the last bits of each namespace in spaces: most tasks are in none of them
 
 MAP(targets, MAP_HASH, struct end, struct address, 1024); // who is asked → from which address
 MAP(spaces, MAP_HASH, u32, u8, 1024);                     // their network namespaces
 MAP(waiting, MAP_ARRAY, u32, u64, 1);                     // by CPU: since when one of their tasks waits for it, or 0
-MAP(current, MAP_ARRAY, u32, struct running, 1);          // by CPU: who runs
+MAP(current, MAP_ARRAY, u32, u64, 1);                     // by CPU: the task that runs
+MAP(looks, MAP_PERCPU_ARRAY, u32, struct look, 1);
 MAP(lost, MAP_PERCPU_ARRAY, u32, u64, 1);
 
 struct {
@@ -86,25 +92,27 @@ inline int between(const struct address *from, u16 from_port, const struct addre
 static __attribute__((noinline)) int probe(struct sk_buff *skb, struct event *e)
 {
 	u16 protocol = GET(skb, protocol), at = GET(skb, network_header);
-	if ((protocol != IPV4 && protocol != IPV6) || at == 0xffff)
+	if ((protocol != IPV4 && protocol != IPV6) || at == 0xffff || GET(skb, len) > LONGEST)
 		return 0;
 	u8 *from = GET(skb, head) + at;
-	u8 ip[40], tcp[20];
+	u8 ip[60]; // the headers without options
+	u8 *tcp = ip + 20;
 	struct address source = {}, destination = {};
-	u32 total, header;
+	u32 total, header = 20;
 	if (protocol == IPV4) {
-		if (bpf_probe_read_kernel(ip, 20, from) || ip[9] != TCP || ip[0] >> 4 != 4)
+		if (bpf_probe_read_kernel(ip, 40, from) || ip[9] != TCP)
 			return 0;
-		header = (ip[0] & 15) * 4;
 		total = swapped(*(u16 *)(ip + 2));
-	} else {
-		if (bpf_probe_read_kernel(ip, 40, from) || ip[6] != TCP)
+		header = (ip[0] & 15) * 4;
+		if (header != 20 && bpf_probe_read_kernel(tcp, 20, from + header))
 			return 0;
-		header = 40;
-		total = 40 + swapped(*(u16 *)(ip + 4));
+	} else {
+		if (bpf_probe_read_kernel(ip, 60, from) || ip[6] != TCP)
+			return 0;
+		tcp = ip + 40;
+		total = header = 40;
+		total += swapped(*(u16 *)(ip + 4));
 	}
-	if (bpf_probe_read_kernel(tcp, 20, from + header))
-		return 0;
 	u16 sport = *(u16 *)tcp, dport = *(u16 *)(tcp + 2);
 	int out = probers(sport), back = probers(dport);
 	if (!out && !back)
@@ -135,63 +143,81 @@ inline void stamp(struct event *e, u32 kind)
 	e->cpu = bpf_get_smp_processor_id();
 }
 
-inline int at_device(struct sk_buff *skb, struct net_device *dev, u32 kind, u32 reason)
+// Whether skb is a prober's, when this CPU comes upon it: nothing is known of it yet, though there may have been
+// another at the same address.
+inline int first_look(struct sk_buff *skb, struct event *e)
 {
-	struct event e = {.value = reason};
-	if (!probe(skb, &e))
-		return 0;
+	u32 zero = 0;
+	struct look *look = bpf_map_lookup_elem(&looks, &zero);
+	int found = probe(skb, e);
+	if (look)
+		*look = (struct look){(u64)skb, found, e->port, e->dir, e->seq, e->len};
+	return found;
+}
+
+// Whether skb is a prober's, in a step that follows upon another without leaving the CPU.
+inline int next_look(struct sk_buff *skb, struct event *e)
+{
+	u32 zero = 0;
+	struct look *look = bpf_map_lookup_elem(&looks, &zero);
+	if (!look || look->skb != (u64)skb)
+		return probe(skb, e);
+	e->port = look->port;
+	e->dir = look->dir;
+	e->seq = look->seq;
+	e->len = look->len;
+	return look->found;
+}
+
+inline int tell(struct sk_buff *skb, struct event *e, u32 kind)
+{
+	struct net_device *dev = GET(skb, dev);
 	if (dev) {
 		struct net *net = GET(dev, nd_net.net);
-		e.ifindex = GET(dev, ifindex);
+		e->ifindex = GET(dev, ifindex);
 		if (net)
-			e.netns = GET(net, ns.inum);
+			e->netns = GET(net, ns.inum);
 	}
-	stamp(&e, kind);
-	emit(&e);
+	stamp(e, kind);
+	emit(e);
 	return 0;
 }
 
-TRACEPOINT(net_dev_queue) int dev_queue(u64 *ctx)
+inline int first(struct sk_buff *skb, u32 kind)
 {
-	struct sk_buff *skb = (void *)ctx[0];
-	return at_device(skb, GET(skb, dev), DEV_QUEUE, 0);
+	struct event e = {};
+	return first_look(skb, &e) ? tell(skb, &e, kind) : 0;
 }
 
-TRACEPOINT(qdisc_enqueue) int qdisc_enqueue(u64 *ctx) // (qdisc, txq, skb)
+inline int next(struct sk_buff *skb, u32 kind)
 {
-	struct sk_buff *skb = (void *)ctx[2];
-	return at_device(skb, GET(skb, dev), QDISC_ENQUEUE, 0);
+	struct event e = {};
+	return next_look(skb, &e) ? tell(skb, &e, kind) : 0;
 }
+
+TRACEPOINT(net_dev_queue) int dev_queue(u64 *ctx) { return first((void *)ctx[0], DEV_QUEUE); }
+
+// (qdisc, txq, skb)
+TRACEPOINT(qdisc_enqueue) int qdisc_enqueue(u64 *ctx) { return next((void *)ctx[2], QDISC_ENQUEUE); }
 
 TRACEPOINT(qdisc_dequeue) int qdisc_dequeue(u64 *ctx) // (qdisc, txq, packets, skb or null)
 {
 	struct sk_buff *skb = (void *)ctx[3];
-	return skb ? at_device(skb, GET(skb, dev), QDISC_DEQUEUE, 0) : 0;
+	return skb ? first(skb, QDISC_DEQUEUE) : 0;
 }
 
-TRACEPOINT(net_dev_start_xmit) int dev_xmit(u64 *ctx)
-{
-	struct sk_buff *skb = (void *)ctx[0];
-	return at_device(skb, GET(skb, dev), DEV_XMIT, 0);
-}
+TRACEPOINT(net_dev_start_xmit) int dev_xmit(u64 *ctx) { return next((void *)ctx[0], DEV_XMIT); }
 
-TRACEPOINT(netif_rx) int netif_rx(u64 *ctx)
-{
-	struct sk_buff *skb = (void *)ctx[0];
-	return at_device(skb, GET(skb, dev), NETIF_RX, 0);
-}
+TRACEPOINT(netif_rx) int netif_rx(u64 *ctx) { return next((void *)ctx[0], NETIF_RX); }
 
-TRACEPOINT(netif_receive_skb) int netif_receive(u64 *ctx)
-{
-	struct sk_buff *skb = (void *)ctx[0];
-	return at_device(skb, GET(skb, dev), NETIF_RECEIVE, 0);
-}
+TRACEPOINT(netif_receive_skb) int netif_receive(u64 *ctx) { return first((void *)ctx[0], NETIF_RECEIVE); }
 
 TRACEPOINT(kfree_skb) int drop(u64 *ctx) // (skb, location, reason)
 {
 	struct sk_buff *skb = (void *)ctx[0];
 	u32 reason = has_reason ? (u32)ctx[2] : DROPS;
-	return reason < DROPS ? 0 : at_device(skb, GET(skb, dev), DROP, reason);
+	struct event e = {.value = reason};
+	return reason < DROPS || !probe(skb, &e) ? 0 : tell(skb, &e, DROP);
 }
 
 TRACEPOINT(tcp_probe) int sock_ready(u64 *ctx) // (sk, skb): an established socket processes a segment
@@ -225,7 +251,9 @@ inline u32 space(struct task_struct *task)
 inline u32 watched(struct task_struct *task)
 {
 	u32 netns = space(task);
-	return netns && bpf_map_lookup_elem(&spaces, &netns) ? netns : 0;
+	if (!(may_be[netns >> 3 & 8191] >> (netns & 7) & 1))
+		return 0;
+	return bpf_map_lookup_elem(&spaces, &netns) ? netns : 0;
 }
 
 inline u32 queue_of(struct task_struct *task)
@@ -280,12 +308,13 @@ TRACEPOINT(sched_wakeup) int wakeup(u64 *ctx)
 	name(e.comm, task);
 	stamp(&e, WAKEUP);
 	e.cpu = cpu;
-	struct running *now = bpf_map_lookup_elem(&current, &cpu);
-	if (now) {
-		e.prev_pid = now->pid;
-		__builtin_memcpy(e.prev_comm, now->comm, sizeof(now->comm));
+	u64 *now = bpf_map_lookup_elem(&current, &cpu), *since = bpf_map_lookup_elem(&waiting, &cpu);
+	if (now && *now) {
+		// What runs there may go at any time: it is read as anything may be that is gone.
+		struct task_struct *runs = (void *)*now;
+		e.prev_pid = CALL(runs, pid);
+		name(e.prev_comm, runs);
 	}
-	u64 *since = bpf_map_lookup_elem(&waiting, &cpu);
 	if (since)
 		*since = e.t;
 	emit(&e);
@@ -308,41 +337,35 @@ TRACEPOINT(sched_switch) int switched(u64 *ctx) // (preempt, prev, next, prev_st
 {
 	struct task_struct *prev = (void *)ctx[1], *next = (void *)ctx[2];
 	u32 cpu = bpf_get_smp_processor_id();
-	struct running *now = bpf_map_lookup_elem(&current, &cpu);
-	u64 *since = bpf_map_lookup_elem(&waiting, &cpu);
+	u64 *now = bpf_map_lookup_elem(&current, &cpu), *since = bpf_map_lookup_elem(&waiting, &cpu);
 	if (!now || !since)
 		return 0;
-	now->pid = GET(next, pid);
-	name(now->comm, next);
+	*now = (u64)next;
 	u32 out = watched(prev), in = watched(next);
 	u64 waits = *since;
 	if (!out && !in && !waits)
 		return 0;
-	struct event e = {};
-	u32 state = state_of(ctx, prev);
+	struct event e = {.value = state_of(ctx, prev)};
+	u32 prev_pid = GET(prev, pid), next_pid = GET(next, pid);
 	stamp(&e, SWITCH_OUT);
 	if (out) {
 		e.netns = out;
-		e.pid = GET(prev, pid);
-		e.value = state;
+		e.pid = prev_pid;
+		e.prev_pid = next_pid;
 		name(e.comm, prev);
-		e.prev_pid = now->pid;
-		__builtin_memcpy(e.prev_comm, now->comm, sizeof(now->comm));
+		name(e.prev_comm, next);
 		emit(&e);
 	}
-	if (in)
-		*since = 0;
-	if (out && !state)
+	if (out && !e.value)
 		*since = e.t; // it waits for this CPU again
-	else if (waits && !in && e.t - waits > WAIT_NS)
+	else if (in || (waits && e.t - waits > WAIT_NS))
 		*since = 0;
 	if (in || waits) {
 		e.kind = SWITCH_IN;
 		e.netns = in;
-		e.pid = now->pid;
-		e.value = state;
-		__builtin_memcpy(e.comm, now->comm, sizeof(now->comm));
-		e.prev_pid = GET(prev, pid);
+		e.pid = next_pid;
+		e.prev_pid = prev_pid;
+		name(e.comm, next);
 		name(e.prev_comm, prev);
 		emit(&e);
 	}
