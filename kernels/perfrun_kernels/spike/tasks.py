@@ -7,6 +7,7 @@ interrupt.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Final, Literal
 
 import attrs
@@ -87,13 +88,31 @@ def stretches(pid: int, events: Sequence[Event], start: int, end: int) -> list[S
 
 
 def _told(pid: int, waited: Stretch, events: Sequence[Event]) -> Stretch:
-    """Return the stretch with who had the CPU: whoever replaced the task, ran when it woke, or ran right before it."""
-    told = [each for each in events if each.pid == pid and each.other and waited.start <= each.at]
-    for each in told:
-        if (each.kind == "wakeup" and each.at <= waited.end) or (each.kind == "switch_out" and each.at == waited.start):
-            return attrs.evolve(waited, instead=f"{each.other_comm} ({each.other})")
-    after = next((each for each in told if each.kind == "switch_in"), None)
-    return waited if after is None else attrs.evolve(waited, instead=f"{after.other_comm} ({after.other})")
+    """Return the stretch with who had the CPU for most of it.
+
+    That is told by whom the task gave it to or found there, by all who took it over meanwhile, and by whom the task
+    replaced at last.
+    """
+    turns: list[tuple[int, str]] = []
+    for each in events:
+        own = each.pid == pid
+        if waited.start <= each.at < waited.end and each.cpu == waited.cpu:
+            if own and each.other_comm and each.kind in {"wakeup", "switch_out"}:
+                turns.append((each.at, _named(each.other_comm, each.other)))
+            elif not own and each.kind == "switch_in":
+                turns.append((each.at, _named(each.comm, each.pid)))
+        elif own and each.kind == "switch_in" and each.at >= waited.end:
+            turns = turns or [(waited.start, _named(each.other_comm, each.other))]
+            break
+    total: dict[str, int] = {}
+    for (since, name), (until, _) in pairwise([*turns, (waited.end, "")]):
+        total[name] = total.get(name, 0) + until - since
+    total.pop("", None)
+    return attrs.evolve(waited, instead=max(total, key=lambda name: total[name])) if total else waited
+
+
+def _named(comm: str, pid: int) -> str:
+    return f"{comm} ({pid})" if pid else ""
 
 
 def longest(found: Sequence[Stretch]) -> Stretch:

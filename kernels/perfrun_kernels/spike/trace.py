@@ -104,8 +104,11 @@ def check(data: bytes) -> int:
 def apart(spans: Sequence[Span]) -> tuple[Span, ...]:
     """Return the spans in order, each cut where the next begins."""
     ordered = sorted(spans, key=lambda span: span.start)
-    ends = [*(span.start for span in ordered[1:]), max((span.end for span in ordered), default=0)]
-    return tuple(attrs.evolve(span, end=min(span.end, end)) for span, end in zip(ordered, ends, strict=True))
+    nexts = [span.start for span in ordered[1:]]
+    return (
+        *(attrs.evolve(span, end=min(span.end, start)) for span, start in zip(ordered, nexts, strict=False)),
+        *ordered[-1:],
+    )
 
 
 def _track(trace: Any, name: str, parent: int, rank: int) -> int:
