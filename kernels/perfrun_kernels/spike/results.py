@@ -106,8 +106,8 @@ def measurement(watch: Watch, setting: Setting, pieces: Mapping[int, bytes], nod
             "natural": Table(list(NATURAL), [_natural(each, setting) for each in found.natural]),
         },
         attachments={
-            "trace.pftrace.gz": _attachment("application/gzip", gzip.compress(b"".join(shown), mtime=0)),
-            "timeline.svg": _attachment("image/svg+xml", drawn.encode()),
+            "trace": _attachment("application/gzip", gzip.compress(b"".join(shown), mtime=0)),
+            "timeline": _attachment("image/svg+xml", drawn.encode()),
         },
     )  # fmt: skip
 

@@ -21,7 +21,7 @@ PERFETTO: Final = "application/x-protobuf"
 
 SUFFIXES: Final[Mapping[str, str]] = {
     "application/json": ".json", "image/svg+xml": ".svg", "image/png": ".png", "text/plain": ".txt",
-    PERFETTO: ".pftrace", BINARY: ".bin",
+    PERFETTO: ".pftrace", "application/gzip": ".gz", BINARY: ".bin",
 }  # fmt: skip
 """What a stored file's name ends with, by its media type; any other type is kept as plain bytes."""
 

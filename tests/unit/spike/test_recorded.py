@@ -88,7 +88,7 @@ def test_each_answer_has_a_sentence(made):
 
 def test_the_trace_is_one_that_perfetto_reads(made):
     kind, found = made
-    data = gzip.decompress(base64.b64decode(found.measured.attachments["trace.pftrace.gz"].data))
+    data = gzip.decompress(base64.b64decode(found.measured.attachments["trace"].data))
     assert trace.check(data) > 50
     packets = protos.Trace.FromString(data).packet
     tracks = {each.track_descriptor.name for each in packets if each.HasField("track_descriptor")}
@@ -102,7 +102,7 @@ def test_the_trace_is_one_that_perfetto_reads(made):
 
 def test_the_picture_is_well_formed_and_says_what_it_shows(made):
     kind, found = made
-    drawn = base64.b64decode(found.measured.attachments["timeline.svg"].data).decode()
+    drawn = base64.b64decode(found.measured.attachments["timeline"].data).decode()
     document = xml.dom.minidom.parseString(drawn)  # noqa: S318 -- our own
     words = " ".join(each.firstChild.data for each in document.getElementsByTagName("text"))
     assert f"{kind} injected: {SPIKE_TRUTH[kind]}" in words
