@@ -33,6 +33,11 @@ EACH_SECONDS: Final = 1.0
 
 _ROOM_SECONDS: Final = 2.0
 
+_BOUNDS: Final[Mapping[str, tuple[str, str]]] = {
+    "lasts": ("10ms", "500ms"), "interval": ("0.2ms", "1s"), "deadline": ("0.2ms", "1s"), "window": ("100ms", "1h"),
+}  # fmt: skip
+"""Between what lengths an agent takes each setting."""
+
 
 class Spikes:
     """The capability; see the module."""
@@ -56,6 +61,7 @@ class Spikes:
                 f"PerfTarget is {service.scheme}; name a Service that speaks http"
             )
             raise PlanError(msg)
+        _check(target.spikes)
         inject = list(target.spikes.inject) if target.chaos.allowed else []
         lasts = _lasts(scenario, target, inject)
         before, rate, first = seconds(target.load.baseline), target.load.rate, f"s{settings.index + 1}"
@@ -81,6 +87,14 @@ class Spikes:
     def measure(self, claim: Claim, evidence: Evidence, confidence: float) -> Measured | NotMeasured:  # noqa: ARG002 -- the slowest of all is exact
         """Return the value that the agent's answers give for a claim."""
         return measure(claim, evidence)
+
+
+def _check(spikes: SpikeSettings) -> None:
+    for name, (least, most) in _BOUNDS.items():
+        given = str(getattr(spikes, name))
+        if not seconds(least) <= seconds(given) <= seconds(most):
+            msg = f"spikes.{name} of the PerfTarget is {given}; expected {least} to {most}"
+            raise PlanError(msg)
 
 
 def _lasts(scenario: Scenario, target: TargetSpec, inject: Sequence[str]) -> float:

@@ -98,7 +98,7 @@ def _spike(row: Mapping[str, float], pods: list[str]) -> Spike:
     return Spike(
         kind=_KINDS[int(row["kind"])] if "kind" in row else "",
         round=int(row.get("round", 0)),
-        pod=pods[int(row["pod"])],
+        pod=pods[int(row["pod"])] if row["pod"] != _NEVER else "a pod that is not the Service's",
         at=row["at_s"],
         right={answer: bool(row[flag]) for answer, flag in _FLAGS.items()},
         after={answer: None if after == _NEVER else after for answer, after in times.items()},

@@ -11,6 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
+import attrs
+
 from perfrun.api.plan import Claim
 from perfrun.api.run import Source
 from perfrun.capabilities.base import Evidence, Measured, NotMeasured
@@ -45,10 +47,9 @@ def measure(claim: Claim, evidence: Evidence) -> Measured | NotMeasured:
         return NotMeasured(bad.reason or bad.outcome, bad.message, broken=bad.outcome == "Failed", source=job(evidence))
     if fault is not None and fault.reason:
         return NotMeasured(reason=fault.reason, message=fault.message, source=_source(evidence))
-    nothing = unmeasured(evidence)
-    if nothing is not None or evidence.result is None:
-        return nothing or NotMeasured("NoResult", "the agent left no result")
-    result = evidence.result
+    result = _handed_in(evidence)
+    if isinstance(result, NotMeasured):
+        return result
     try:
         record = record_of(result)
     except RecordError as error:
@@ -64,6 +65,15 @@ def measure(claim: Claim, evidence: Evidence) -> Measured | NotMeasured:
         value=value, lower=value, upper=upper, samples=len(spikes), effective_samples=float(len(spikes)),
         window=window(result), source=_source(evidence), facts=facts, note=_note(record, spikes, asked),
     )  # fmt: skip
+
+
+def _handed_in(evidence: Evidence) -> Result | NotMeasured:
+    nothing = unmeasured(evidence)
+    if evidence.result is not None and nothing is None:
+        return evidence.result
+    if nothing is None or not (evidence.result or evidence.lost_reason):
+        nothing = NotMeasured("NoResult", "the fault agent handed in no result; its log says why")
+    return attrs.evolve(nothing, source=_source(evidence))
 
 
 def _nothing(claim: Claim, record: Record, spikes: Sequence[Spike], asked: Answer) -> tuple[str, str] | None:
@@ -113,8 +123,9 @@ def _note(record: Record, spikes: Sequence[Spike], asked: Answer) -> str:
     parts = [told or f"slowest: {slowest}"]
     if not slowest.kind:
         parts.append("none was made, so they are scored against what is proven")
-    if record.refused:
-        parts.append(f"not made: {', '.join(sorted(record.refused))}")
+    elif len(record.made) < record.ordered:
+        without = f", no {', no '.join(sorted(record.refused))}" if record.refused else ""
+        parts.append(f"{len(record.made)} of {record.ordered} could be made{without}")
     return "; ".join(parts)
 
 

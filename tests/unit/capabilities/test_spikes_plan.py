@@ -83,6 +83,9 @@ def test_no_node_fails_by_it() -> None:
             {"spikes": Spikes(rounds=100)},
             ["632 s for 600 spikes of 50ms", "spikes.rounds", "chaos.maxDuration", "permits 2m"],
         ),
+        ({"spikes": Spikes(lasts="1s")}, ["spikes.lasts of the PerfTarget is 1s; expected 10ms to 500ms"]),
+        ({"spikes": Spikes(interval="0.1ms")}, ["spikes.interval", "0.1ms", "0.2ms to 1s"]),
+        ({"spikes": Spikes(window="2h"), "chaos": Chaos()}, ["spikes.window", "2h", "100ms to 1h"]),
         ({"spikes": Spikes(deadline="5ms")}, ["within 5 ms", "late after 5ms", "spikes.deadline", "below the limit"]),
     ],
 )

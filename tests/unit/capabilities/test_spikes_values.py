@@ -193,9 +193,17 @@ def test_facts_tell_who_was_confused_with_whom_and_what_saw_it() -> None:
 
 def test_a_kind_that_could_not_be_made_is_told_and_the_others_are_judged() -> None:
     base = result([Spike()])
-    found = measured("detect", result([Spike()], facts=base.facts | {"refused.nfqueue": "NoNfqueue: not there"}))
-    assert found.note == "slowest: quota 1 in shop/web-0; not made: nfqueue"
+    refused = base.facts | {"refused.nfqueue": "NoNfqueue: not there"}
+    ordered = base.scalars | {"injections.ordered": Scalar("spikes", 6.0)}
+    found = measured("detect", result([Spike()], facts=refused, scalars=ordered))
+    assert found.note == "slowest: quota 1 in shop/web-0; 1 of 6 could be made, no nfqueue"
     assert found.facts["not_made"] == {"nfqueue": "NoNfqueue: not there"}
+
+
+def test_a_spike_in_a_pod_that_is_nobodys_is_told_as_such() -> None:
+    found = watched("detect", Spike(pod=-1))
+    assert isinstance(found, Measured)
+    assert "a pod that is not the Service's" in found.note
 
 
 def test_where_none_could_be_made_nothing_is_measured() -> None:
@@ -241,7 +249,7 @@ def test_what_is_not_proven_of_a_spike_that_nobody_made_is_not_known(answer: str
     [
         ({"fault": fault(reason="FaultNotProven", message="no report")}, "FaultNotProven", "no report", False),
         ({"fault": fault(), "lost_reason": "AgentRefused", "lost_message": "no"}, "AgentRefused", "no", False),
-        ({"fault": fault()}, "NoResult", "left no result", False),
+        ({"fault": fault()}, "NoResult", "handed in no result", False),
         (
             {"fault": fault(), "result": result(outcome="Unmeasurable", reason="NoProbe", message="no pod answers")},
             "NoProbe", "no pod answers", False,
