@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// record is struct event of bpf/watch.c.
+// record is struct event of bpf/event.h.
 type record struct {
 	T                              int64
 	Kind, NetNS, Ifindex, CPU, Seq uint32
@@ -16,7 +16,7 @@ type record struct {
 }
 
 var (
-	// By enum kind and enum direction of bpf/watch.c.
+	// By enum kind and enum direction of bpf/event.h.
 	kinds = []string{
 		"", DevQueue, QdiscEnqueue, QdiscDequeue, DevXmit, NetifRx, NetifReceive, SockReady, Recv, Drop, Waking, Wakeup,
 		SwitchIn, SwitchOut,

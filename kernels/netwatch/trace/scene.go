@@ -86,10 +86,12 @@ func (s scene) filters() map[string]string {
 	}
 	any := func(conditions []string) string { return strings.Join(conditions, " || ") }
 	filters := map[string]string{SockReady: any(ports), Recv: any(readers), Waking: any(tasks), Wakeup: any(tasks)}
+	short := fmt.Sprintf("len <= %d", longest)
 	if !everywhere {
-		for _, kind := range []string{DevQueue, DevXmit, NetifRx, NetifReceive} {
-			filters[kind] = any(names)
-		}
+		short = fmt.Sprintf("%s && (%s)", short, any(names))
+	}
+	for _, kind := range []string{DevQueue, DevXmit, NetifRx, NetifReceive} {
+		filters[kind] = short
 	}
 	return filters
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// end and address are those of bpf/watch.c, byte by byte as on the wire.
+// end and address are those of bpf/event.h, byte by byte as on the wire.
 type address [16]byte
 
 type end struct {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only (the kernel lends the helpers for reading to the latter only)
 // What the programs need of the kernel: a few helpers, and the fields that are read of its structures. The loader puts
 // the fields' real offsets in (CO-RE), so that only their names and their order of nesting matter here.
 #pragma once

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only (the kernel lends the helpers for reading to the latter only)
+// What is told, to whom it is told, and about whom.
+#pragma once
+#include "kernel.h"
+
+enum kind {
+	DEV_QUEUE = 1, QDISC_ENQUEUE, QDISC_DEQUEUE, DEV_XMIT, NETIF_RX, NETIF_RECEIVE, SOCK_READY, RECV, DROP,
+	WAKING, WAKEUP, SWITCH_IN, SWITCH_OUT,
+};
+enum direction { REQUEST = 1, REPLY };
+
+enum {
+	IPV4 = 0x0008, // as on the wire
+	IPV6 = 0xdd86,
+	TCP = 6,
+	LONGEST = 16384, // a probe is short: longer segments are somebody's bulk
+	DROPS = 2, // reasons from here on are drops: 0 and 1 are "not dropped" and "consumed"
+	WAIT_NS = 1000000000, // who runs on a CPU that a task waits for is told for no longer
+};
+
+struct event {
+	u64 t;
+	u32 kind, netns, ifindex, cpu, seq;
+	u16 port, dir;
+	u32 len, pid, prev_pid, value; // value: prev's state or the reason
+	char comm[16], prev_comm[16];
+};
+
+struct address {
+	u32 word[4]; // IPv4 in the last one, as ::ffff:a.b.c.d
+};
+
+struct end {
+	struct address address;
+	u16 port; // as on the wire
+	u16 zero;
+};
+
+// What was found of the packet that a CPU looked at last. Its next steps on the same CPU need not look again.
+struct look {
+	u64 skb;
+	u32 found;
+	u16 port, dir;
+	u32 seq, len;
+};
+
+// Put in when the programs are loaded.
+const volatile u8 has_state = 1;  // sched_switch says in which state the task before was
+const volatile u8 has_reason = 1; // kfree_skb says why
+
+u8 ports[8192];  // a bit for each port: one of the probers'
+u8 may_be[8192]; // a bit for the last bits of each namespace in spaces: most tasks are in none of them
+
+MAP(targets, MAP_HASH, struct end, struct address, 1024); // who is asked → from which address
+MAP(spaces, MAP_HASH, u32, u8, 1024);                     // their network namespaces
+MAP(waiting, MAP_ARRAY, u32, u64, 1);                     // by CPU: since when one of their tasks waits for it, or 0
+MAP(current, MAP_ARRAY, u32, u64, 1);                     // by CPU: the task that runs
+MAP(looks, MAP_PERCPU_ARRAY, u32, struct look, 1);
+MAP(lost, MAP_PERCPU_ARRAY, u32, u64, 1);
+
+struct {
+	int (*type)[MAP_RINGBUF];
+	int (*max_entries)[1 << 22];
+} events SEC(".maps");
+
+inline void emit(struct event *e)
+{
+	if (bpf_ringbuf_output(&events, e, sizeof(*e), RINGBUF_NO_WAKEUP)) {
+		u32 zero = 0;
+		u64 *n = bpf_map_lookup_elem(&lost, &zero);
+		if (n)
+			++*n;
+	}
+}
