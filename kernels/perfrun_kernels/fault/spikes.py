@@ -37,7 +37,9 @@ def clean() -> tuple[list[str], str]:
         return [], ""
     if seen.left:
         raise LeftError("SpikeLeft", f"still there after their removal: {', '.join(seen.left)}")
-    return list(seen.found), f"nothing of a spike is left: {watching.LOOKED} were looked at"
+    return [
+        f"{each} was removed" for each in seen.found
+    ], f"nothing of a spike is left: {watching.LOOKED} were looked at"
 
 
 def _journals() -> list[str]:
