@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,7 +37,7 @@ type Map struct {
 	Spaces []Space `json:"pods"`
 }
 
-// Read looks at every process. The caller shares the node's process namespace.
+// Read looks at every process, from the calling thread's network namespace. The caller shares the node's process namespace.
 //
 // A namespace is listed when a veth of this process's namespace leads into it, or when one of pids is in it: where
 // several nodes share a kernel, the others' are left out.
@@ -46,10 +47,19 @@ func Read(pids []int) (Map, error) {
 		err   error
 	}
 	done := make(chan answer)
+	here, err := netns.Get()
+	if err != nil {
+		return Map{}, fmt.Errorf("this process's network namespace is not seen: %w", err)
+	}
+	defer here.Close()
 	go func() {
 		// The thread joins namespaces of others and ends with this goroutine: it is never unlocked.
 		runtime.LockOSThread()
-		found, err := read(pids)
+		err := netns.Set(here)
+		var found Map
+		if err == nil {
+			found, err = read(pids)
+		}
 		done <- answer{found, err}
 	}()
 	a := <-done
