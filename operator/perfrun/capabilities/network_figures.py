@@ -28,6 +28,10 @@ from perfrun_kernels.contract import Result, Series
 MICRO: Final = 1e6
 
 _SENT_AT_LEAST: Final = 0.99
+_VAGUE: Final = 2.0
+"""How many times a ratio its upper bound may be, to be worth telling."""
+
+_MILLI: Final = 1e3
 _ONE_WAY: Final = 0.5
 _RAMP: Final = 1
 """Intervals at the beginning of a slice that TCP takes to find its rate."""
@@ -74,7 +78,9 @@ def ratio(left: Figure, right: Figure, confidence: float) -> str:
         return ""
     found = mean([math.log(mine / other) for mine, other in pairs], confidence)
     low, middle, high = (math.exp(each) * 100 for each in (found.lower, found.value, found.upper))
-    return f"{middle:.1f} % ({low:.1f} to {high:.1f})" if math.isfinite(high) else f"{middle:.1f} %"
+    if high > _VAGUE * middle:
+        return f"{middle:.3g} % (too few slices to bound it)"
+    return f"{middle:.3g} % ({low:.3g} to {high:.3g})"
 
 
 def _latency(claim: Claim, result: Result, confidence: float) -> Figure | NotMeasured:
@@ -147,17 +153,19 @@ def _throughput(claim: Claim, result: Result, confidence: float) -> Figure | Not
     if not slices or not table.rows:
         return NotMeasured("NoSamples", f"no slice of {result.stage} lasted long enough to have a rate")
     found = batch_mean_of(slices, confidence)
+    # Student's t knows nothing of a rate that is never negative.
+    lower = max(0.0, found.lower) if math.isfinite(found.lower) else found.lower
     factor = quantities.convert(Quantity(1.0, series.unit), claim.unit)
     at = {name: index for index, name in enumerate(table.columns)}
     spans = tuple((row[at["started"]], row[at["started"]] + row[at["seconds"]]) for row in table.rows)
     again = f"{_known(result, 'retransmits', '.0f')} segments sent again"
     told = (
-        f"{found.value:.3g} Gbit/s ({_bound(found.lower)} to {_bound(found.upper)}) in {len(slices)} slices, {again}, "
+        f"{found.value:.3g} Gbit/s ({_bound(lower)} to {_bound(found.upper)}) in {len(slices)} slices, {again}, "
         f"CPU per Gbit {_known(result, 'cpu.client', '.3f')} s sending and {_known(result, 'cpu.server', '.3f')} s "
         f"receiving, MTU {result.facts.get('mtu')}"
     )
     return Figure(
-        value=found.value * factor, lower=found.lower * factor, upper=found.upper * factor,
+        value=found.value * factor, lower=lower * factor, upper=found.upper * factor,
         samples=found.samples, effective=found.effective_samples, spans=spans, told=told,
         note=f"{len(slices)} slices with {result.facts.get('streams')} streams, {again}",
         rounds=tuple(math.fsum(each) / len(each) for each in slices),
@@ -188,7 +196,11 @@ def _packets(result: Result) -> tuple[float, float]:
 def _p99(result: Result, name: str) -> str:
     found = result.histograms.get(name)
     whole = None if found is None else histograms.decode(found.data, found.unit, found.scale)
-    return "unknown" if whole is None or whole.total == 0 else f"{whole.quantile(0.99) * MICRO:.1f} µs"
+    return "unknown" if whole is None or whole.total == 0 else _length(whole.quantile(0.99))
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds * MICRO:.1f} µs" if seconds * MICRO < _MILLI else f"{seconds * _MILLI:.3g} ms"
 
 
 def _known(result: Result, name: str, digits: str) -> str:

@@ -138,6 +138,12 @@ def test_slow_start_is_left_out_and_slices_are_what_counts():
     assert "5 slices with 4 streams, 12 segments sent again" in judgement.message
 
 
+def test_few_slices_bound_little_and_no_rate_is_below_zero():
+    measured, _ = judged("throughput", evidence(Path(rounds=2, wander=0.5)))
+    assert measured.lower == 0
+    assert "too few slices to bound it" in measured.facts["container network costs"]
+
+
 def test_what_nobody_counted_is_not_zero():
     _, judgement = judged("throughput", evidence(Path(retransmits=None)))
     assert "an unknown number of segments sent again" in judgement.message
