@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfrun.measuring.means import batch_mean, batch_means, mean, rate
+from perfrun.measuring.means import batch_mean, batch_mean_of, batch_means, mean, rate
 
 
 def autoregressive(count: int, share: float, draw: random.Random) -> list[float]:
@@ -35,6 +35,26 @@ def test_batch_means_hold_on_a_correlated_series_where_plain_means_do_not() -> N
         batched += batch_mean(values, 0.95).upper < 5
     assert batched <= 30
     assert plain > 45
+
+
+def test_few_rounds_that_differ_as_wholes_hold_where_short_batches_do_not() -> None:
+    draw = random.Random(3)
+    rounds = shorter = 0
+    for _ in range(1000):
+        parts = [[level + draw.gauss(0, 1) for _ in range(4)] for level in (draw.gauss(5, 2) for _ in range(5))]
+        rounds += batch_mean_of(parts, 0.95).upper < 5
+        shorter += batch_mean([value for part in parts for value in part], 0.95, [0, 4, 8, 12, 16]).upper < 5
+    assert 25 <= rounds <= 75  # 50 expected, deviation 7
+    assert shorter > 150
+
+
+def test_rounds_are_worth_what_they_agree_among_themselves() -> None:
+    alike = batch_mean_of([[1.0, 3.0], [3.0, 1.0], [1.0, 3.0]], 0.99)
+    apart = batch_mean_of([[1.0, 1.1], [3.0, 3.1], [5.0, 5.1]], 0.99)
+    assert (alike.value, alike.lower, alike.upper) == (2, 2, 2)
+    assert (apart.samples, apart.value) == (6, pytest.approx(3.05))
+    assert 2 <= apart.effective_samples < 4
+    assert not math.isfinite(batch_mean_of([[1.0, 2.0]], 0.99).upper)
 
 
 def test_one_value_has_no_bounds() -> None:
