@@ -13,6 +13,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
 )
 
 var (
@@ -112,7 +113,9 @@ func (s *bpfSource) load(source string, size int) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.programs, err = ebpf.NewCollection(spec); err != nil {
+	if s.programs, err = ebpf.NewCollection(spec); errors.Is(err, unix.EPERM) {
+		return nil, errors.New("programs may not be loaded: CAP_BPF and CAP_PERFMON are needed")
+	} else if err != nil {
 		return nil, fmt.Errorf("the programs cannot be loaded: %w", err)
 	}
 	return points, nil

@@ -36,7 +36,7 @@ func tracing() (folder string, done func(), err error) {
 			return folder, func() {}, nil
 		}
 	}
-	return "", nil, fmt.Errorf("tracefs cannot be mounted (%w) and is mounted nowhere", err)
+	return "", nil, fmt.Errorf("tracefs is mounted nowhere and cannot be mounted, for which CAP_SYS_ADMIN is needed: %w", err)
 }
 
 // instance is a buffer of ftrace of our own.

@@ -1,8 +1,8 @@
 package trace
 
 import (
-	"errors"
 	"fmt"
+	"maps"
 	"time"
 )
 
@@ -18,15 +18,16 @@ func Open(opts Options) (Source, error) {
 	if opts.Force != "" {
 		sources = []string{opts.Force}
 	}
-	var failed []error
+	failed := map[string]string{}
 	for _, name := range sources {
 		source, err := open(name, opts)
 		if err == nil {
+			maps.Copy(source.Facilities().Missing, failed)
 			return source, nil
 		}
-		failed = append(failed, fmt.Errorf("%s: %w", name, err))
+		failed[name] = err.Error()
 	}
-	return nil, fmt.Errorf("this kernel offers no source of events: %w", errors.Join(failed...))
+	return nil, fmt.Errorf("the kernel offers no source of events: %v", failed)
 }
 
 func open(name string, opts Options) (Source, error) {
