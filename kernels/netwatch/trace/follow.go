@@ -46,7 +46,7 @@ func (s scene) packets(entries []entry, reasons map[uint32]string) []Event {
 		case Waking, Wakeup:
 			continue
 		case SwitchIn:
-			names[e.PID] = text(e.Comm[:])
+			names[e.PID] = text(e.Name[:])
 			continue
 		case DevQueue:
 			// A packet that is passed on keeps its buffer and its way; a thread that sends begins a new one.
@@ -60,7 +60,7 @@ func (s scene) packets(entries []entry, reasons map[uint32]string) []Event {
 			if j == nil || j.confirmed {
 				j = begin(e)
 			}
-			j.dir, j.port, j.which = s.flow(e.Source, e.Target)
+			j.dir, j.port, j.which = s.flow(e.ends())
 			j.payload, j.confirmed = int(e.Len), true
 		case Recv:
 			if j == nil || !j.confirmed || j.dir == "" {
@@ -113,7 +113,7 @@ func (s scene) acquainted(entries []entry) map[int32]asked {
 		case DevQueue:
 			senders[e.Skb] = e.By
 		case SockReady:
-			dir, port, which := s.flow(e.Source, e.Target)
+			dir, port, which := s.flow(e.ends())
 			if by := senders[e.Skb]; dir == directions[1] && e.Len > 0 && s.probers[by] {
 				threads[by] = asked{port: port, which: which}
 			}
@@ -131,7 +131,7 @@ func (s scene) guess(e entry, threads map[int32]asked) *journey {
 	}
 	payload := max(int(e.Len)-headers, 0)
 	if s.probers[e.By] {
-		if _, here := s.devices[text(e.Dev[:])]; !here && hooks[e.What].kinds[0] == DevQueue {
+		if _, here := s.devices[text(e.Name[:])]; !here && hooks[e.What].kinds[0] == DevQueue {
 			return nil
 		}
 		return &journey{dir: directions[1], port: one.port, which: one.which, payload: payload}
@@ -150,9 +150,9 @@ func (s scene) told(j *journey, reasons map[uint32]string, names map[int32]strin
 		event := Event{T: e.T, K: kind, Dir: j.dir, Port: j.port, Len: j.payload, CPU: int(e.CPU)}
 		switch kind {
 		case DevQueue, DevXmit:
-			netns, number = s.place(text(e.Dev[:]), j.which, !request)
+			netns, number = s.place(text(e.Name[:]), j.which, !request)
 		case NetifRx, NetifReceive:
-			netns, number = s.place(text(e.Dev[:]), j.which, request)
+			netns, number = s.place(text(e.Name[:]), j.which, request)
 		case QdiscEnqueue, QdiscDequeue:
 			number = int(e.Ifindex)
 		case SockReady, Recv:
@@ -188,7 +188,7 @@ func (s scene) tasks(entries []entry) (events []Event) {
 	for _, e := range entries {
 		kind := hooks[e.What].kinds[0]
 		netns, ours := space(e.PID)
-		event := Event{T: e.T, K: kind, NetNS: netns, CPU: int(e.CPU), PID: int(e.PID), Comm: text(e.Comm[:])}
+		event := Event{T: e.T, K: kind, NetNS: netns, CPU: int(e.CPU), PID: int(e.PID), Comm: text(e.Name[:])}
 		switch kind {
 		case Waking:
 			if ours {
@@ -198,7 +198,7 @@ func (s scene) tasks(entries []entry) (events []Event) {
 		case Wakeup:
 			if ours {
 				now := running[e.RunQueue]
-				event.CPU, event.PrevPID, event.PrevComm = int(e.RunQueue), int(now.PID), text(now.Comm[:])
+				event.CPU, event.PrevPID, event.PrevComm = int(e.RunQueue), int(now.PID), text(now.Name[:])
 				waiting[e.RunQueue] = true
 				events = append(events, event)
 			}
@@ -208,12 +208,12 @@ func (s scene) tasks(entries []entry) (events []Event) {
 			out, was := space(e.Prev)
 			if was {
 				events = append(events, Event{
-					T: e.T, K: SwitchOut, NetNS: out, CPU: int(e.CPU), PID: int(e.Prev), Comm: text(e.PrevComm[:]),
-					PrevPID: int(e.PID), PrevComm: text(e.Comm[:]), PrevState: state,
+					T: e.T, K: SwitchOut, NetNS: out, CPU: int(e.CPU), PID: int(e.Prev), Comm: text(e.Other[:]),
+					PrevPID: int(e.PID), PrevComm: text(e.Name[:]), PrevState: state,
 				})
 			}
 			if ours || waiting[e.CPU] {
-				event.PrevPID, event.PrevComm, event.PrevState = int(e.Prev), text(e.PrevComm[:]), state
+				event.PrevPID, event.PrevComm, event.PrevState = int(e.Prev), text(e.Other[:]), state
 				events = append(events, event)
 			}
 			waiting[e.CPU] = was && state == "R" || waiting[e.CPU] && !ours
@@ -227,7 +227,7 @@ func (e entry) comm(pid int32) []byte {
 	if e.PID != pid {
 		return nil
 	}
-	return e.Comm[:]
+	return e.Name[:]
 }
 
 // stateOfFtrace names a state as sched_switch writes it: only what concerns people, and 0x100 for "made to stop".

@@ -29,9 +29,15 @@ func at(t int64, kind string, by int32, more entry) entry {
 }
 
 func device(name string, skb uint64, length uint32) (e entry) {
-	copy(e.Dev[:], name)
+	copy(e.Name[:], name)
 	e.Skb, e.Len = skb, length
 	return e
+}
+
+func segment(skb uint64, length uint32, from, to netip.AddrPort) entry {
+	return entry{
+		Skb: skb, Len: length, Name: from.Addr().As16(), From: from.Port(), Other: to.Addr().As16(), To: to.Port(),
+	}
 }
 
 // asks is a request that arrives, is read and answered: the reply's address is the request's and one.
@@ -39,11 +45,11 @@ func asks(t int64, skb uint64) []entry {
 	return []entry{
 		at(t, DevQueue, 10, device("vethpod", skb, 166)),
 		at(t+1, NetifReceive, 10, device("eth0", skb, 152)),
-		at(t+2, SockReady, 10, entry{Skb: skb, Len: 100, Source: prober, Target: server}),
+		at(t+2, SockReady, 10, segment(skb, 100, prober, server)),
 		at(t+3, Recv, 20, entry{Skb: skb, Len: 100}),
 		at(t+4, DevQueue, 20, device("eth0", skb+1, 266)),
 		at(t+5, NetifReceive, 20, device("vethpod", skb+1, 252)),
-		at(t+6, SockReady, 20, entry{Skb: skb + 1, Len: 200, Source: server, Target: prober}),
+		at(t+6, SockReady, 20, segment(skb+1, 200, server, prober)),
 	}
 }
 

@@ -95,7 +95,7 @@ func (f *format) name(data []byte, name string) (to [16]byte) {
 func (f *format) address(data []byte, name string) netip.Addr {
 	raw := f.bytes(data, name)
 	if len(raw) < 24 {
-		return netip.Addr{}
+		return netip.IPv6Unspecified()
 	}
 	if family := binary.NativeEndian.Uint16(raw); family == 2 {
 		return netip.AddrFrom4([4]byte(raw[4:8]))

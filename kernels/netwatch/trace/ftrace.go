@@ -11,19 +11,23 @@ import (
 
 // entry is one event as ftrace has it: packets are only told by the address of their buffer.
 type entry struct {
-	T              int64
-	What           uint8 // the place in hooks
-	CPU            int32
-	By             int32 // the task that ran there, or that an interrupt held up
-	Skb            uint64
-	Len            uint32
-	Dev            [16]byte
-	Ifindex        int32
-	Source, Target netip.AddrPort // of sock_ready
-	PID, Prev      int32
-	Comm, PrevComm [16]byte
-	Value          uint64 // the reason, the protocol of a dropped packet above it, or the state of the task before
-	RunQueue       int32
+	T           int64
+	Skb, Value  uint64   // Value: a reason below a protocol, or the state of the task before
+	Name, Other [16]byte // a device; a task and the one before; or the addresses that a segment goes from and to
+	From, To    uint16   // their ports
+	CPU         int32
+	By          int32 // the task that ran there, or that an interrupt held up
+	PID, Prev   int32
+	RunQueue    int32
+	Ifindex     int32
+	Len         uint32
+	What        uint8 // the place in hooks
+}
+
+// ends are where a segment comes from and where it goes.
+func (e entry) ends() (source, target netip.AddrPort) {
+	return netip.AddrPortFrom(netip.AddrFrom16(e.Name).Unmap(), e.From),
+		netip.AddrPortFrom(netip.AddrFrom16(e.Other).Unmap(), e.To)
 }
 
 func (e entry) at() int64 { return e.T }
@@ -157,19 +161,19 @@ func (s *ftraceSource) take(t int64, cpu int, data []byte) {
 	e := entry{T: t, What: from.what, CPU: int32(cpu), By: number("common_pid")}
 	switch hooks[from.what].kinds[0] {
 	case Waking, Wakeup:
-		e.PID, e.Comm, e.RunQueue = number("pid"), f.name(data, "comm"), number("target_cpu")
+		e.PID, e.Name, e.RunQueue = number("pid"), f.name(data, "comm"), number("target_cpu")
 	case SwitchIn:
-		e.PID, e.Comm = number("next_pid"), f.name(data, "next_comm")
-		e.Prev, e.PrevComm, e.Value = number("prev_pid"), f.name(data, "prev_comm"), f.number(data, "prev_state")
+		e.PID, e.Name = number("next_pid"), f.name(data, "next_comm")
+		e.Prev, e.Other, e.Value = number("prev_pid"), f.name(data, "prev_comm"), f.number(data, "prev_state")
 	default:
 		e.Skb, e.Len = f.number(data, "skbaddr"), uint32(number("len"))
-		e.Dev, e.Ifindex = f.name(data, "name"), number("ifindex")
+		e.Name, e.Ifindex = f.name(data, "name"), number("ifindex")
 		e.Value = f.number(data, "protocol")<<32 | f.number(data, "reason")
 		if hooks[from.what].kinds[0] == SockReady {
 			e.Len = uint32(number("data_len"))
 			// saddr is the socket's own, so that the segment went to it.
-			e.Target = netip.AddrPortFrom(f.address(data, "saddr"), uint16(number("sport")))
-			e.Source = netip.AddrPortFrom(f.address(data, "daddr"), uint16(number("dport")))
+			e.Name, e.From = f.address(data, "daddr").As16(), uint16(number("dport"))
+			e.Other, e.To = f.address(data, "saddr").As16(), uint16(number("sport"))
 		}
 	}
 	s.kept.add(e)
