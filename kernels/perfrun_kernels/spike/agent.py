@@ -6,7 +6,6 @@ finds it handed in.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,9 +32,6 @@ STOPPED_HANDIN_SECONDS: Final = 5.0
 
 LACKING: Final = frozenset({"NoTopology", "NoEventSource", "NoProbe", "NoGuard"})
 """Reasons of perfrun-netwatch that are the world's, and not its own."""
-
-NICE: Final = 10
-"""How far the agent stands back for others: nobody waits for its answers as those do whom it watches."""
 
 Say = Callable[[str], None]
 
@@ -80,7 +76,6 @@ def _refuse_without_pods(spike: SpikeOrder, node: str) -> None:
 def _run_alone(
     order: FaultOrder, spike: SpikeOrder, binary: Path, environ: Mapping[str, str], armed: Say, say: Say
 ) -> FaultReport:
-    os.nice(NICE)
     clocks = _clocks()
     longest = round(order.ends_at * 1e9) - clocks.realtime
     setting = Setting(spike, clocks, longest)

@@ -21,6 +21,7 @@ import attrs
 from perfrun_kernels import building
 from perfrun_kernels.building import Program
 from perfrun_kernels.fault import waiting
+from perfrun_kernels.spike.standing_back import stand_back
 
 PROGRAM: Final = Program(
     "perfrun-netwatch", "PERFRUN_NETWATCH", building.SOURCES / "netwatch", "the watching program", "MissingNetwatch",
@@ -67,6 +68,7 @@ def watch(binary: Path, config: Mapping[str, Any], take: Callable[[str], None], 
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True,
         ) as process:  # fmt: skip
             ending.watches(process)
+            stand_back()
             if process.stdin is not None:
                 _give(process.stdin, json.dumps(config))
             try:
