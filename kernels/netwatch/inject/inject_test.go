@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"syscall"
 	"testing"
@@ -84,6 +85,7 @@ func TestEachKindHoldsAnswersUpAndIsTakenBack(t *testing.T) {
 	for _, kind := range Kinds {
 		t.Run(kind, func(t *testing.T) {
 			b := bed.New(t)
+			_ = node.RealTime(node.PriorityObserve)
 			if !b.Answers(time.Second) {
 				t.Fatal("the server does not answer to begin with")
 			}
@@ -150,6 +152,8 @@ func spikeOf(text string) error {
 	if err := json.Unmarshal([]byte(text), &given); err != nil {
 		return err
 	}
+	runtime.LockOSThread()
+	_ = node.RealTime(node.PriorityObserve)
 	told := &around{during: func() { fmt.Println("inject") }}
 	runner, err := NewRunner(faultOf(given.Kind), told)
 	if err != nil {
