@@ -33,9 +33,6 @@ The answered pod and its container are indices in the order (-1: none), ``stage`
 INJECTIONS: Final = ("kind", "round", "pod", "at_s", "lasted_s", *ANSWERS)
 NATURAL: Final = ("pod", "at_s", "answered_s", *ANSWERS)
 
-MOST_TRACE_BYTES: Final = 24 * 2**20
-"""Bytes of trace, uncompressed, that are handed in; later spikes are left out of it."""
-
 MOST_PANELS: Final = 8
 NEVER: Final = -1.0
 _NS: Final = 1e-9
@@ -85,15 +82,10 @@ def measurement(watch: Watch, setting: Setting, pieces: Mapping[int, bytes], nod
     """
     found = sort(watch, setting.longest)
     counts: Mapping[str, Any] = watch.end.counts if watch.end is not None else {}
-    facts, left_out = _facts(watch, setting, found), 0
-    shown: list[bytes] = [trace.opening(setting.clocks), *_injected(watch, setting)]
-    for piece in (pieces[number] for number in sorted(pieces)):
-        if sum(map(len, shown)) + len(piece) > MOST_TRACE_BYTES:
-            left_out += 1
-        else:
-            shown.append(piece)
-    if left_out:
+    facts = _facts(watch, setting, found)
+    if left_out := len(watch.incidents) - len(pieces):
         facts["trace"] = f"{left_out} spikes are not in the trace, which would have become too large"
+    shown = (trace.opening(setting.clocks), *_injected(watch, setting), *(pieces[each] for each in sorted(pieces)))
     drawn = picture.draw(f"Latency spikes on {node}", _subtitle(watch, found), panels(found, setting))
     return Measurement(
         started=setting.unix(setting.clocks.monotonic), finished=setting.unix(finished), series={},
@@ -230,10 +222,10 @@ def panels(found: Sorted, setting: Setting) -> list[picture.Panel]:
     """Return what the picture shows: the first spike of each kind, and some of those that nobody made."""
     shown: dict[str, picture.Panel] = {}
     for made, incident in found.injections:
-        if incident is not None and incident.located is not None and made.injection.kind not in shown:
+        if incident is not None and incident.events is not None and made.injection.kind not in shown:
             shown[made.injection.kind] = _panel(f"{made.injection.kind} injected", incident, made, setting)
     room = MOST_PANELS - len(shown)
-    others = [each for each in (*found.natural, *found.elsewhere) if each.located is not None]
+    others = [each for each in (*found.natural, *found.elsewhere) if each.events is not None]
     return [*shown.values(), *(_panel("spike", each, None, setting) for each in others[:room])]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import attrs
 
@@ -17,10 +18,16 @@ from perfrun_kernels.spike.lines import Facilities
 from perfrun_kernels.spike.locate import locate
 from perfrun_kernels.spike.order import Pod
 
+MOST_TRACE_BYTES: Final = 24 * 2**20
+"""Bytes of trace, uncompressed, that are kept; later spikes are left out of it."""
+
+MOST_EVENTS: Final = 100
+"""Spikes whose events are kept for a picture: the agent's memory is small, and a long watch may see thousands."""
+
 
 @attrs.define
 class Solver:
-    """Answers for the pods of one order, and keeps each spike's piece of the trace by the spike's id.
+    """Answers for the pods of one order, and keeps each spike's piece of the trace by the spike's id, up to a limit.
 
     ``clock`` shows CLOCK_MONOTONIC (ns).
     """
@@ -30,6 +37,8 @@ class Solver:
     listeners: Listeners
     clock: Callable[[], int] = time.monotonic_ns
     pieces: dict[int, bytes] = attrs.field(factory=dict)
+    _kept: int = 0
+    _solved: int = 0
 
     def __call__(self, incident: Incident, facilities: Facilities) -> Incident:
         """Return the incident with its answers."""
@@ -41,8 +50,12 @@ class Solver:
         incident = attrs.evolve(incident, located=where, located_at=self.clock())
         shown = trace.piece(group(incident))
         trace.check(shown)
-        self.pieces[incident.spike.id] = shown
-        return attrs.evolve(incident, traced_at=self.clock())
+        incident = attrs.evolve(incident, traced_at=self.clock())
+        self._kept += len(shown)
+        if self._kept <= MOST_TRACE_BYTES:
+            self.pieces[incident.spike.id] = shown
+        self._solved += 1
+        return incident if self._solved <= MOST_EVENTS else attrs.evolve(incident, events=None)
 
 
 def group(incident: Incident) -> trace.Group:

@@ -100,7 +100,8 @@ def of(incident: Incident) -> Timeline:
     return Timeline(start, end, tuple(each for each in lanes if each.spans or each.marks), held)
 
 
-_RUNS: Final = frozenset({"switch_in", "switch_out"})
+_RUNS: Final = frozenset({"switch_in", "switch_out", "wakeup"})
+"""What tells who runs on a CPU; a wake-up names who was found there."""
 
 
 def _netns(way: Sequence[Event], events: Sequence[Event], incident: Incident) -> int:

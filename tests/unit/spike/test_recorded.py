@@ -16,7 +16,7 @@ import pytest
 from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as protos
 
 from perfrun_kernels.contract import SPIKE_TRUTH
-from perfrun_kernels.spike import lines, results, trace
+from perfrun_kernels.spike import lines, results, solving, timeline, trace
 from perfrun_kernels.spike.incidents import Watch
 from perfrun_kernels.spike.order import KINDS, Container, Pod, SpikeOrder
 from perfrun_kernels.spike.results import INJECTIONS, NATURAL, Setting
@@ -142,3 +142,23 @@ def test_the_result_fits_the_contract():
     assert measured.scalars["injections.done"].value == 1
     assert measured.scalars["deadline"].value == pytest.approx(0.002, rel=1)
     assert all(len(table.columns) == len(row) for table in measured.tables.values() for row in table.rows)
+
+
+def test_the_picture_shows_who_had_the_cpu_instead():
+    found = replay("hog")
+    (incident,) = found.watch.incidents.values()
+    taker = incident.located.why.partition(" while ")[2].removesuffix(" ran")
+    spans = [span for lane in timeline.of(incident).lanes if lane.name.startswith("CPU ") for span in lane.spans]
+    held = max(spans, key=lambda span: span.end - span.start)
+    assert taker
+    assert held.name == taker
+
+
+def test_a_long_watch_keeps_the_events_of_a_few_spikes_only(monkeypatch):
+    monkeypatch.setattr(solving, "MOST_EVENTS", 0)
+    monkeypatch.setattr(solving, "MOST_TRACE_BYTES", 10)
+    found = replay("tbf")
+    (row,) = found.rows("injections")
+    assert (row["located"], row["traced"]) == (1, 1)
+    assert found.measured.facts["trace"].startswith("1 spikes are not in the trace")
+    assert all(each.events is None for each in found.watch.incidents.values())
