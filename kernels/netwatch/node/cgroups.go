@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // Hierarchies are the mounted control groups: version 1 has one for each controller, version 2 one for all of them.
@@ -69,8 +72,26 @@ func (h Hierarchies) Group(controller, path string) (Group, error) {
 	return group, nil
 }
 
+// Unconfined runs a function as a process that sees the hierarchies from their roots: version 2 may forbid moves over
+// the border of a container's own view of them. Without the right to it runs as this container's.
+func Unconfined(do func() error) error {
+	done := make(chan error)
+	go func() {
+		// The thread is never unlocked: it ends with this goroutine.
+		runtime.LockOSThread()
+		if space, err := unix.Open("/proc/1/ns/cgroup", unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
+			_ = unix.Setns(space, unix.CLONE_NEWCGROUP)
+			_ = unix.Close(space)
+		}
+		done <- do()
+	}()
+	return <-done
+}
+
 // Leave moves this process to the root of every hierarchy, so that it outlives the group it was started in.
-func (h Hierarchies) Leave() error {
+func (h Hierarchies) Leave() error { return Unconfined(h.leave) }
+
+func (h Hierarchies) leave() error {
 	roots := map[string]bool{h.second: true}
 	for _, folder := range h.first {
 		roots[folder] = true

@@ -55,7 +55,7 @@ type News struct {
 // Books are what a prober counted.
 type Books struct {
 	Probes, Answered, Missed, Alarms, Stalled uint64
-	LateMax                                   int64 // from a probe's time by the schedule until it was sent, while nothing was outstanding
+	LateMax                                   int64 // from a probe's time by the schedule until it was sent, once alarms are raised
 	Latency                                   *hdr.Histogram
 }
 
@@ -256,7 +256,7 @@ func (p *Prober) tell(news News) {
 }
 
 func (p *Prober) send(now int64) {
-	if p.books.Probes > 0 {
+	if p.deadline.Load() > 0 {
 		p.books.LateMax = max(p.books.LateMax, now-p.next)
 	}
 	p.books.Probes++

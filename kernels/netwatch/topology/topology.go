@@ -9,13 +9,14 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"perfrun.dev/netwatch/node"
 )
 
 // Space is one network namespace.
@@ -42,32 +43,22 @@ type Map struct {
 // A namespace is listed when a veth of this process's namespace leads into it, or when one of pids is in it: where
 // several nodes share a kernel, the others' are left out.
 func Read(pids []int) (Map, error) {
-	type answer struct {
-		found Map
-		err   error
-	}
-	done := make(chan answer)
 	here, err := netns.Get()
 	if err != nil {
 		return Map{}, fmt.Errorf("this process's network namespace is not seen: %w", err)
 	}
 	defer here.Close()
-	go func() {
-		// The thread joins namespaces of others and ends with this goroutine: it is never unlocked.
-		runtime.LockOSThread()
-		err := netns.Set(here)
-		var found Map
-		if err == nil {
+	var found Map
+	err = node.Unconfined(func() (err error) {
+		if err = netns.Set(here); err == nil {
 			found, err = read(pids)
 		}
-		done <- answer{found, err}
-	}()
-	a := <-done
-	return a.found, a.err
+		return err
+	})
+	return found, err
 }
 
 func read(pids []int) (Map, error) {
-	joinCgroups()
 	own, err := inode("/proc/thread-self/ns/net")
 	if err != nil {
 		return Map{}, fmt.Errorf("this process's network namespace is not seen: %w", err)
@@ -100,17 +91,6 @@ func read(pids []int) (Map, error) {
 	host.group()
 	found.Spaces = append(found.Spaces, host)
 	return found, nil
-}
-
-// joinCgroups has paths of control groups seen from the hierarchies' roots; without the right to, they are seen from
-// this container's own.
-func joinCgroups() {
-	space, err := unix.Open("/proc/1/ns/cgroup", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return
-	}
-	defer unix.Close(space)
-	_ = unix.Setns(space, unix.CLONE_NEWCGROUP)
 }
 
 // processes are the processes of each network namespace.
