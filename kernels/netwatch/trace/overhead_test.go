@@ -23,16 +23,18 @@ func BenchmarkOverhead(bench *testing.B) {
 			b.serveIperf()
 			_, port := b.connect(nil)
 			var ratios []float64
-			for bench.Loop() {
-				idle := b.gigabits()
+			armed := func() float64 {
 				source, err := Open(Options{Force: name})
 				must(bench, err)
+				defer func() { must(bench, source.Close()) }()
 				must(bench, source.Watch([]Target{b.target()}, []uint16{port}))
-				armed := b.gigabits()
-				from := now()
-				source.Window(from-1e9, from)
-				must(bench, source.Close())
-				ratios = append(ratios, armed/idle)
+				defer source.Window(0, 0)
+				return b.gigabits()
+			}
+			for bench.Loop() {
+				// In an order that lets what wanders steadily cancel out.
+				first, second, third, fourth := armed(), b.gigabits(), b.gigabits(), armed()
+				ratios = append(ratios, (first+fourth)/(second+third))
 			}
 			mean, squares := 0.0, 0.0
 			for _, one := range ratios {
