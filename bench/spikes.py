@@ -52,6 +52,9 @@ DETECT_MS: Final = 5.0
 CONTAINER_WRONG: Final = 1.0
 STAGE_WRONG: Final = 5.0
 COST: Final = 3.0
+SHOWN: Final = 12
+"""How many wrong answers are printed."""
+
 NONE: Final = 0.5
 """A promise of none, as a limit that has to be greater than 0."""
 
@@ -126,6 +129,8 @@ def _state(lab: Lab, state: str, size: Size, say: Callable[[str], None]) -> list
         say(f"spikes: {state}: {len(found)} of {size.rounds * len(KINDS)} injections, source {_source(results[-1])}")
     say(scoring.matrix(f"{state}: container", ((each.truth, each.named) for each in found)))
     say(scoring.matrix(f"{state}: stage", ((f"{each.kind}", each.stage) for each in found)))
+    for each in [each for each in found if not (each.place_right and each.stage_right)][:SHOWN]:
+        say(f"spikes: {state}: wrong: {each.truth}: {each.why}")
     return [
         *(row for kind in KINDS for row in _delays(state, kind, [each for each in found if each.kind == kind])),
         _share(
@@ -216,7 +221,7 @@ def _row(name: str, values: list[float], limit: float) -> Row:
 
 
 def _share(name: str, wrong: list[bool], limit: float) -> Row:
-    return _alone(f"{name}, % of {len(wrong)}", 100 * sum(wrong) / max(1, len(wrong)), limit)
+    return _alone(name, 100 * sum(wrong) / max(1, len(wrong)), limit)
 
 
 def _alone(name: str, value: float, limit: float) -> Row:

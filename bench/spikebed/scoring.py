@@ -20,7 +20,7 @@ NOT_SEEN: Final = "not seen"
 class Outcome:
     """One injection: what was done, and what the agent said; ``delay`` in milliseconds, None where nothing was seen.
 
-    ``truth`` and ``named`` are pod and container, as in web-1/web.
+    ``truth`` and ``named`` are pod and container, as in web-1/web; ``why`` is the agent's own sentence.
     """
 
     kind: SpikeKind
@@ -28,6 +28,7 @@ class Outcome:
     truth: str
     named: str
     stage: str
+    why: str = ""
 
     @property
     def place_right(self) -> bool:
@@ -43,13 +44,13 @@ class Outcome:
 def outcomes(result: Result, pods: list[list[str]], truth: int) -> list[Outcome]:
     """Read a result; ``pods`` are the names of each pod's containers, of which the one at ``truth`` was held up."""
     found = []
-    for row in _rows(result.tables["injections"]):
+    for number, row in enumerate(_rows(result.tables["injections"])):
         pod, stage = int(row["pod"]), NOT_SEEN
         if row["detected"]:
             stage = STAGES[int(row["stage"])] if row["stage"] >= 0 else "unknown"
         found.append(Outcome(
             KINDS[int(row["kind"])], 1000 * row["detect_s"] if row["detected"] else None, pods[pod][truth],
-            _named(row, pods) if row["detected"] else NOT_SEEN, stage,
+            _named(row, pods) if row["detected"] else NOT_SEEN, stage, str(result.facts.get(f"injection.{number}", "")),
         ))  # fmt: skip
     return found
 

@@ -81,7 +81,7 @@ def test_an_agent_that_is_killed_amid_an_injection_leaves_nothing(kubectl, names
     served_system(kubectl, namespace, 1)
     chaos = {"maxShare": 0.99, "maxNodes": 1}
     # Long enough to be killed within one.
-    spikes = {"inject": ["tbf", "freezer"], "rounds": 3, "lasts": "900ms"}
+    spikes = {"inject": ["tbf", "freezer"], "rounds": 3, "lasts": "500ms"}
     target = served.target("killed", load=CALM, chaos=chaos, spikes=spikes, pods={"attempts": 1})
     name = applied(kubectl, namespace, scenario(1), target)
 
