@@ -25,9 +25,19 @@ RATE = 800.0
 
 @attrs.define
 class Paths(Sim):
-    """A world in which pods have nodes and addresses; ``orders`` are the pods that were asked for, by name."""
+    """A world in which pods have nodes and addresses.
+
+    ``orders`` are the pods that were asked for, by name. Pods of the stage ``stuck`` never go, as on a dead node.
+    """
 
     orders: dict[str, StartPod] = attrs.field(factory=dict)
+    stuck: str = ""
+
+    async def stop_pod(self, run, name):
+        if self.stuck and self.stages[name][0] == self.stuck:
+            self.pods[name] = attrs.evolve(self.pods[name], deleting=True)
+            return
+        await super().stop_pod(run, name)
 
     async def start_pod(self, run, action):
         self.effect()
@@ -52,7 +62,7 @@ class Paths(Sim):
         order = self.orders[pod.name]
         if pod.phase == "Pending":
             return self._scheduled(pod, order, fate)
-        if pod.phase != "Running":
+        if pod.phase != "Running" or (pod.deleting and stage == self.stuck):
             return pod
         begins = dt.datetime.fromtimestamp(order.stage.parameters["start_at"], dt.UTC)
         ends = begins + dt.timedelta(seconds=SLOT)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import attrs
 import pytest
 from alongside import LASTS, NAMES, OFFSET, RATE, SLOT, Paths, paths
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from loaded import Witness
 from world import KEY, settle
 
 from perfrun.adapters.drive import drive
 from perfrun.api.run import Phase, RunStatus, StageStatus
 from perfrun.capabilities.base import Evidence, FoundPeak
+from perfrun.lifecycle.loads import LEFT_PATIENCE
 from perfrun.lifecycle.values import StartLoad
 from perfrun.manifests.names import pod_name
 from perfrun.ports import Unavailable
@@ -261,6 +266,39 @@ async def test_an_attempt_whose_generators_go_is_made_again_with_all_pods(witnes
         assert first is None or first.phase == "Succeeded"
 
 
+async def test_pods_on_a_dead_node_are_waited_for_so_long_and_no_longer():
+    sim = paths()
+    sim.stuck = "s1-same"
+    sim.fate = lambda each, attempt: "Dies" if (each, attempt) == ("s1-load", 1) else ""
+    status = await settle(sim)
+    assert status.phase is Phase.PASSED, status.message
+    first, second = [each.start_at for each in sim.changes if isinstance(each, StartLoad)][1:]
+    assert LEFT_PATIENCE < second - first < 2 * LEFT_PATIENCE
+
+
+FATES = ("", "", "", "LateStart", "Unschedulable", "Slow", "EvictedEarly", "EvictedLate", "Nonsense", "NoUDP")
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), nodes=st.integers(1, 3), attempts=st.integers(1, 3), die_at=st.integers(0, 150))
+def test_whatever_happens_there_is_a_verdict_and_nothing_is_left(data, nodes, attempts, die_at):
+    fates: dict[tuple[str, int], str] = {}
+
+    def fate(each: str, attempt: int) -> str:
+        if each == "s1-peak":
+            return ""
+        return fates.setdefault((each, attempt), data.draw(st.sampled_from(FATES), label=f"{each} {attempt}"))
+
+    sim = paths(nodes, attempts)
+    sim.fate, sim.die_at = fate, die_at
+    status = asyncio.run(settle(sim))
+    assert status.phase.finished, status
+    assert status.verdict is not None
+    assert {each.state for each in status.stages} <= {"Done", "Lost"}
+    assert {each.attempt for each in status.stages if each.state == "Done"} <= {1, stage(status, "load").attempt}
+    assert sim.kept() == []
+
+
 async def test_all_pods_are_gone_when_a_run_is_cancelled():
     sim = paths()
     for _ in range(200):
@@ -310,7 +348,8 @@ async def test_every_crash_point_gives_the_same_verdict_and_leaves_nothing():
     whole = paths()
     expected = await settle(whole)
     assert expected.phase is Phase.PASSED
-    for die_at in range(1, whole.effects + 1):
+    # After one effect is before the next.
+    for die_at in range(1, whole.effects + 1, 2):
         sim = paths()
         sim.die_at = die_at
         status = await settle(sim)
@@ -327,7 +366,7 @@ async def test_every_crash_point_of_a_second_try_leaves_nothing():
 
     whole = begin()
     assert (await settle(whole)).phase is Phase.PASSED
-    for die_at in range(1, whole.effects + 1):
+    for die_at in range(1, whole.effects + 1, 2):
         sim = begin()
         sim.die_at = die_at
         status = await settle(sim)
