@@ -26,6 +26,9 @@ _BEFORE_NS: Final = 1_500_000
 _AFTER_NS: Final = 1_500_000
 _MOST_TASKS, _MOST_CPUS = 3, 2
 _TICKS: Final = 8
+_HAIR: Final = 0.6
+"""Width below which nobody sees a turn of an uninvolved task, pixels; a busy CPU has hundreds of them."""
+
 _CHARACTER: Final = 6.3
 """Width of a character of the small font, pixels: what does not fit into its bar is left to the tooltip."""
 
@@ -149,7 +152,7 @@ def _lane(lane: Lane, axis: _Axis, y: float) -> Iterator[str]:
     yield f'<line x1="{_LEFT}" x2="{_WIDTH - 24 - _RIGHT}" y1="{y + 9:.0f}" y2="{y + 9:.0f}" stroke="#e6eaee"/>'
     for span in lane.spans:
         left, right = axis.x(span.start), axis.x(span.end)
-        if span.end < axis.start or span.start > axis.end:
+        if span.end < axis.start or span.start > axis.end or (span.style == "other" and right - left < _HAIR):
             continue
         fill = COLOURS[span.style][0]
         yield (
