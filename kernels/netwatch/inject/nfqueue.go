@@ -129,9 +129,10 @@ func (n *nfqueue) do(*Record, time.Duration) (int64, error) {
 	return node.Now(), nil
 }
 
-// release removes the rule first, so that nothing comes after what is let go.
+// release removes the rule first, so that nothing comes after what is let go. The table goes last: with it the kernel
+// throws away what is still held.
 func (n *nfqueue) release(record *Record) error {
-	if err := within(record.NetNS, removeTable); err != nil {
+	if err := within(record.NetNS, emptyTable); err != nil {
 		return err
 	}
 	return n.queue.letGo()
@@ -163,6 +164,17 @@ func ourTables() (*nftables.Conn, []*nftables.Table, error) {
 		}
 	}
 	return c, ours, nil
+}
+
+func emptyTable() error {
+	c, tables, err := ourTables()
+	if err != nil {
+		return err
+	}
+	for _, each := range tables {
+		c.FlushTable(each)
+	}
+	return c.Flush()
 }
 
 func removeTable() error {

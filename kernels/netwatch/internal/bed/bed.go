@@ -40,6 +40,7 @@ type Bed struct {
 	Cgroup    string // its path in every hierarchy
 	PID       int    // of the server
 	conn      net.Conn
+	last      net.Conn // on which no answer came in time
 }
 
 // RunServer serves until it is killed.
@@ -74,8 +75,10 @@ func New(t testing.TB) *Bed {
 	b.serve()
 	b.must(netns.Set(own))
 	t.Cleanup(func() {
-		if b.conn != nil {
-			_ = b.conn.Close()
+		for _, each := range []net.Conn{b.conn, b.last} {
+			if each != nil {
+				_ = each.Close()
+			}
 		}
 	})
 	return b
@@ -205,9 +208,30 @@ func (b *Bed) Answers(within time.Duration) bool {
 	return true
 }
 
+// Pending is what was asked and not answered in time, on a connection that is kept.
+type Pending struct{ conn net.Conn }
+
+// Held asks, and is nil when the answer comes within a time.
+func (b *Bed) Held(within time.Duration) *Pending {
+	if b.Answers(within) {
+		return nil
+	}
+	return &Pending{b.last}
+}
+
+// Awaited is how long the answer still takes.
+func (p *Pending) Awaited(within time.Duration) (time.Duration, error) {
+	from := time.Now()
+	_ = p.conn.SetDeadline(from.Add(within))
+	_, err := http.ReadResponse(bufio.NewReader(p.conn), nil)
+	return time.Since(from), err
+}
+
 func (b *Bed) hangUp() bool {
-	_ = b.conn.Close()
-	b.conn = nil
+	if b.last != nil {
+		_ = b.last.Close()
+	}
+	b.last, b.conn = b.conn, nil
 	return false
 }
 
