@@ -74,7 +74,8 @@ func (s scene) packets(entries []entry, reasons map[uint32]string) []Event {
 				threads[e.By] = asked{j.port, j.which, true}
 			}
 		case Drop:
-			if j == nil {
+			if j == nil || j.dir == "" || j.confirmed {
+				// What was at this address before is gone: this one never came to a device.
 				guess := s.guess(e, threads)
 				if guess == nil || !ip(e.Value>>32) {
 					continue
@@ -122,11 +123,11 @@ func (s scene) acquainted(entries []entry) map[int32]asked {
 	return threads
 }
 
-// guess says whose packet a thread sends, where that can be said, and notes that a reply was sent.
+// guess says whose packet a thread sends itself, where that can be said, and notes that a reply was sent.
 func (s scene) guess(e entry, threads map[int32]asked) *journey {
 	short := hooks[e.What].kinds[0] == DevQueue && e.Len <= loaded
 	one, known := threads[e.By]
-	if short || !known {
+	if short || !known || e.Interrupt {
 		return nil
 	}
 	payload := max(int(e.Len)-headers, 0)

@@ -112,6 +112,22 @@ func TestDropIsTold(t *testing.T) {
 	}
 }
 
+func TestDropAtAnAddressUsedBeforeIsNotTheOlderPackets(t *testing.T) {
+	// The address was a reply's, which arrived; then a timer sends again what is dropped, while the server runs.
+	entries := append(asks(0, 100), asks(20, 300)[:4]...)
+	entries = append(entries, at(50, Drop, 20, entry{Skb: 101, Value: 0x0800<<32 | 62, Interrupt: true}))
+	for _, e := range played.packets(entries, nil) {
+		if e.K == Drop {
+			t.Errorf("told of nobody's: %+v", e)
+		}
+	}
+	entries = append(entries, at(60, Drop, 10, entry{Skb: 101, Value: 0x0800<<32 | 62}))
+	events := played.packets(entries, nil)
+	if last := events[len(events)-1]; last.K != Drop || last.Dir != "request" {
+		t.Errorf("%+v", last)
+	}
+}
+
 func TestWhoeverRunsWhileATaskWaitsIsTold(t *testing.T) {
 	events := played.tasks([]entry{
 		at(1, SwitchIn, 0, entry{CPU: 1, PID: 77, Prev: 0}),

@@ -56,18 +56,17 @@ func (f *format) names() map[uint32]string {
 	return names
 }
 
-func (f *format) bytes(data []byte, name string) []byte {
-	at, ok := f.fields[name]
-	if !ok || at.offset+at.size > len(data) {
+// in gives the field's bytes of an event, and none where the kernel has no such field.
+func (f field) in(data []byte) []byte {
+	if f.offset+f.size > len(data) {
 		return nil
 	}
-	return data[at.offset : at.offset+at.size]
+	return data[f.offset : f.offset+f.size]
 }
 
-// number is a field's value, and 0 where the kernel has no such field.
-func (f *format) number(data []byte, name string) uint64 {
+func (f field) number(data []byte) uint64 {
 	n := binary.NativeEndian
-	switch raw := f.bytes(data, name); len(raw) {
+	switch raw := f.in(data); len(raw) {
 	case 2:
 		return uint64(n.Uint16(raw))
 	case 4:
@@ -78,9 +77,11 @@ func (f *format) number(data []byte, name string) uint64 {
 	return 0
 }
 
+func (f field) signed(data []byte) int32 { return int32(f.number(data)) }
+
 // name is that of a task or of a device; the latter's field says where in the event it is.
-func (f *format) name(data []byte, name string) (to [16]byte) {
-	raw := f.bytes(data, name)
+func (f field) name(data []byte) (to [16]byte) {
+	raw := f.in(data)
 	if len(raw) == 4 {
 		place := binary.NativeEndian.Uint32(raw)
 		if from := int(place & 0xffff); from < len(data) {
@@ -91,14 +92,14 @@ func (f *format) name(data []byte, name string) (to [16]byte) {
 	return to
 }
 
-// address is that of a socket (struct sockaddr_in or sockaddr_in6).
-func (f *format) address(data []byte, name string) netip.Addr {
-	raw := f.bytes(data, name)
+// address is that of a socket (struct sockaddr_in or sockaddr_in6), as IPv6 has it.
+func (f field) address(data []byte) [16]byte {
+	raw := f.in(data)
 	if len(raw) < 24 {
-		return netip.IPv6Unspecified()
+		return [16]byte{}
 	}
 	if family := binary.NativeEndian.Uint16(raw); family == 2 {
-		return netip.AddrFrom4([4]byte(raw[4:8]))
+		return netip.AddrFrom4([4]byte(raw[4:8])).As16()
 	}
-	return netip.AddrFrom16([16]byte(raw[8:24])).Unmap()
+	return [16]byte(raw[8:24])
 }

@@ -22,6 +22,7 @@ type entry struct {
 	Ifindex     int32
 	Len         uint32
 	What        uint8 // the place in hooks
+	Interrupt   bool  // not the task did it, but an interrupt that held it up
 }
 
 // ends are where a segment comes from and where it goes.
@@ -64,9 +65,33 @@ type ftraceSource struct {
 	scene    scene
 }
 
+// hook is a tracepoint with the fields that are read of it, which are looked up once: events come by the ten thousand.
 type hook struct {
-	what   uint8
-	format *format
+	what                      uint8
+	kind                      string
+	by, pid, prev, comm, from field
+	runQueue, state           field
+	skb, length, dev, ifindex field
+	protocol, reason          field
+	source, target, sent, got field
+}
+
+func newHook(what uint8, f *format) hook {
+	of := f.fields
+	h := hook{
+		what: what, kind: hooks[what].kinds[0], by: of["common_pid"], pid: of["pid"], comm: of["comm"],
+		runQueue: of["target_cpu"], skb: of["skbaddr"], length: of["len"], dev: of["name"], ifindex: of["ifindex"],
+		protocol: of["protocol"], reason: of["reason"],
+	}
+	switch h.kind {
+	case SwitchIn:
+		h.pid, h.comm, h.prev, h.from, h.state = of["next_pid"], of["next_comm"], of["prev_pid"], of["prev_comm"], of["prev_state"]
+	case SockReady:
+		// saddr is the socket's own, so that the segment went to it.
+		h.length = of["data_len"]
+		h.source, h.sent, h.target, h.got = of["daddr"], of["dport"], of["saddr"], of["sport"]
+	}
+	return h
 }
 
 func openFtrace(opts Options) (_ Source, err error) {
@@ -84,7 +109,7 @@ func openFtrace(opts Options) (_ Source, err error) {
 			}
 			continue
 		}
-		s.formats[found.id] = hook{uint8(what), found}
+		s.formats[found.id] = newHook(uint8(what), found)
 		s.offers.Events = append(s.offers.Events, one.kinds...)
 		if one.kinds[0] == Drop {
 			s.reasons = found.names()
@@ -148,33 +173,30 @@ func (s *ftraceSource) Window(from, to int64) []Event {
 }
 
 func (s *ftraceSource) take(t int64, cpu int, data []byte) {
+	const interrupts = 0x08 | 0x10 // a hardware or a software interrupt held the task up
 	if len(data) < 8 {
 		return
 	}
 	id := uint16(data[0]) | uint16(data[1])<<8
-	from, ok := s.formats[id]
+	h, ok := s.formats[id]
 	if !ok {
 		return
 	}
-	f := from.format
-	number := func(name string) int32 { return int32(f.number(data, name)) }
-	e := entry{T: t, What: from.what, CPU: int32(cpu), By: number("common_pid")}
-	switch hooks[from.what].kinds[0] {
+	e := entry{T: t, What: h.what, CPU: int32(cpu), By: h.by.signed(data), Interrupt: data[2]&interrupts != 0}
+	switch h.kind {
 	case Waking, Wakeup:
-		e.PID, e.Name, e.RunQueue = number("pid"), f.name(data, "comm"), number("target_cpu")
+		e.PID, e.Name, e.RunQueue = h.pid.signed(data), h.comm.name(data), h.runQueue.signed(data)
 	case SwitchIn:
-		e.PID, e.Name = number("next_pid"), f.name(data, "next_comm")
-		e.Prev, e.Other, e.Value = number("prev_pid"), f.name(data, "prev_comm"), f.number(data, "prev_state")
+		e.PID, e.Name = h.pid.signed(data), h.comm.name(data)
+		e.Prev, e.Other, e.Value = h.prev.signed(data), h.from.name(data), h.state.number(data)
+	case SockReady:
+		e.Skb, e.Len = h.skb.number(data), uint32(h.length.number(data))
+		e.Name, e.From = h.source.address(data), uint16(h.sent.number(data))
+		e.Other, e.To = h.target.address(data), uint16(h.got.number(data))
 	default:
-		e.Skb, e.Len = f.number(data, "skbaddr"), uint32(number("len"))
-		e.Name, e.Ifindex = f.name(data, "name"), number("ifindex")
-		e.Value = f.number(data, "protocol")<<32 | f.number(data, "reason")
-		if hooks[from.what].kinds[0] == SockReady {
-			e.Len = uint32(number("data_len"))
-			// saddr is the socket's own, so that the segment went to it.
-			e.Name, e.From = f.address(data, "daddr").As16(), uint16(number("dport"))
-			e.Other, e.To = f.address(data, "saddr").As16(), uint16(number("sport"))
-		}
+		e.Skb, e.Len = h.skb.number(data), uint32(h.length.number(data))
+		e.Name, e.Ifindex = h.dev.name(data), h.ifindex.signed(data)
+		e.Value = h.protocol.number(data)<<32 | h.reason.number(data)
 	}
 	s.kept.add(e)
 }

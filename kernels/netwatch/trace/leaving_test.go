@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 )
 
 // programs counts the kernel's BPF programs by name.
@@ -73,7 +75,9 @@ func TestLeftoversAreFoundAndRemoved(t *testing.T) {
 	}
 	left.done()
 	names, err := Leftovers(true)
-	must(t, err)
+	if err != nil && !errors.Is(err, unix.EBUSY) { // there may be others, in use
+		t.Fatal(err)
+	}
 	if !slices.Contains(names, name) {
 		t.Errorf("%v lacks %s", names, name)
 	}
