@@ -1,8 +1,8 @@
 package main
 
 import (
-	"context"
 	"runtime"
+	"sync"
 	"time"
 
 	"perfrun.dev/netwatch/node"
@@ -26,26 +26,35 @@ type collector struct {
 	lines  *lines
 	spikes int
 	open   map[int]*spike // by prober
+	ready  chan *spike    // whose events are to be written
 }
+
+// mostReady is how many spikes may wait for that.
+const mostReady = 4096
 
 // spike is one whose answer has not come yet, or whose events are not yet written.
 type spike struct {
 	id        int
 	news      probe.News
 	state     stateLine
+	until     int64 // of its events
 	collected bool
 }
 
 func newCollector(pods []*pod, source trace.Source, lines *lines) *collector {
-	return &collector{pods: pods, source: source, lines: lines, open: map[int]*spike{}}
+	return &collector{pods: pods, source: source, lines: lines, open: map[int]*spike{}, ready: make(chan *spike, mostReady)}
 }
 
 // run ends when news is closed.
-func (c *collector) run(ctx context.Context, news <-chan probe.News) {
+func (c *collector) run(news <-chan probe.News) {
 	// A processor kept busy by a real-time task must not keep this from being written.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	_ = node.RealTime(node.PriorityObserve)
+	var writing sync.WaitGroup
+	writing.Go(c.writeEvents)
+	defer writing.Wait()
+	defer close(c.ready)
 	ticker := time.NewTicker(between)
 	defer ticker.Stop()
 	for {
@@ -135,22 +144,30 @@ func (c *collector) collectDue(now int64) {
 	}
 }
 
+// collect looks at the groups once more, and leaves the rest to writeEvents: a source may take its time, and the next
+// alarm does not wait for it.
 func (c *collector) collect(s *spike, to int64) {
 	if s.collected {
 		return
 	}
-	s.collected = true
-	from := s.news.Sent - early
-	before := c.source.Lost()
-	events := c.source.Window(from, to)
-	if events == nil {
-		events = []trace.Event{}
-	}
-	lost := c.source.Lost()
-	c.lines.write(eventsLine{"events", s.id, from, to, lost == before, lost, events})
-	s.state.After = node.Now()
+	s.collected, s.until, s.state.After = true, to, node.Now()
 	for index, each := range c.pods[s.news.Prober].containers {
 		s.state.Containers[index].After, s.state.Containers[index].TimeLate = each.counts()
 	}
-	c.lines.write(s.state)
+	c.ready <- s
+}
+
+func (c *collector) writeEvents() {
+	var before uint64
+	for s := range c.ready {
+		from := s.news.Sent - early
+		events := c.source.Window(from, s.until)
+		if events == nil {
+			events = []trace.Event{}
+		}
+		lost := c.source.Lost()
+		c.lines.write(eventsLine{"events", s.id, from, s.until, lost == before, lost, events})
+		c.lines.write(s.state)
+		before = lost
+	}
 }

@@ -75,7 +75,7 @@ func runWatch(ctx context.Context, c *Config, l *lines) error {
 		return err
 	}
 	var collecting sync.WaitGroup
-	collecting.Go(func() { newCollector(w.pods, w.source, l).run(ctx, w.news) })
+	collecting.Go(func() { newCollector(w.pods, w.source, l).run(w.news) })
 	failed := w.spikes(ctx)
 	total := finish()
 	close(w.news)
