@@ -16,11 +16,12 @@ pytestmark = pytest.mark.cluster
 LATENCY = "kernel-level network latency should be below 1ms"
 LOSS = "packet loss rate should be below 0.01%"
 THROUGHPUT = "network throughput should exceed 10Gbps"
+UNSURE = ("PeakNotFound", "PeakNotHeld", "PacketsBehind", "IntervalSpansLimit", "GeneratorSaturated")
 QUICK = {
     "hostNetwork": True,
     "rounds": 2,
     "slice": "1s",
-    "peak": {"first": 1000, "growth": 2, "steps": 8, "step": "1s"},
+    "peak": {"rate": None, "first": 1000, "growth": 2, "steps": 8, "step": "1s"},
 }
 """Short turns and a steep ladder; as many packets as the claim on their loss needs are sent in any case."""
 
@@ -43,29 +44,41 @@ def stage_of(run, ending):
     return found
 
 
-def test_the_network_is_measured_at_peak_load(kubectl, namespace, working):
+def test_the_network_is_measured_at_the_peak_load_that_is_found(kubectl, namespace, working):
     """That each is measured, and told beside the other paths; how fast the network is, is a matter of the machine."""
     served_system(kubectl, namespace, 2)
     name = applied(kubectl, namespace, scenario(0), served.target("network", network=QUICK))
     run = awaited(kubectl, namespace, name, finished, 200, working)
-    found = steps(run)
-    assert {LATENCY, LOSS, THROUGHPUT} <= found.keys()
     peak = stage_of(run, "-peak")
     if peak.get("rate") is None:
         pytest.skip(f"no load that is answered well can be offered here now: {peak}")
     assert peak["rate"] >= 1000, peak
-    # With a load that this machine could not hold, a limit may be broken and not be kept.
+    found = steps(run)
     for text in (LATENCY, LOSS, THROUGHPUT):
-        step = found[text]
-        assert step["verdict"] in ("Pass", "Fail") or step["reason"] in ("PeakNotHeld", "IntervalSpansLimit"), told(run)
-        assert step["facts"], step
-    assert 0 < found[LATENCY]["lower"] <= found[LATENCY]["value"] <= found[LATENCY]["upper"], found[LATENCY]
-    assert found[LOSS]["samples"] >= 46_050, found[LOSS]
-    assert found[THROUGHPUT]["value"] > 0, found[THROUGHPUT]
+        # With a load that this machine could not hold, or not find, a limit may be broken and not be kept.
+        assert found[text]["verdict"] in ("Pass", "Fail") or found[text]["reason"] in UNSURE, told(run)
+        assert {"same node", "other node", "host network"} <= found[text]["facts"].keys(), told(run)
     nodes = {each["id"].rpartition("-")[2]: node_of(kubectl, namespace, each) for each in pods_of(run)}
     assert nodes["other"] != nodes["server"], nodes
     assert nodes["same"] == nodes["server"] == nodes["hostserver"], nodes
     assert nodes["host"] == nodes["other"], nodes
+    assert_nothing_left(kubectl, namespace)
+
+
+def test_latency_and_loss_keep_their_limits_at_a_peak_that_is_stated(kubectl, namespace, working):
+    served_system(kubectl, namespace, 2)
+    network = {"hostNetwork": False, "rounds": 4, "slice": "1s", "peak": {"rate": 1000}}
+    name = applied(kubectl, namespace, scenario(0), served.target("stated", network=network))
+    run = awaited(kubectl, namespace, name, finished, 200, working)
+    found = steps(run)
+    for text in (LATENCY, LOSS, THROUGHPUT):
+        # Limits are far away but for throughput; a machine that does other things besides may not hold the load.
+        good = ("Pass", "Fail") if text == THROUGHPUT else ("Pass",)
+        assert found[text]["verdict"] in good or found[text]["reason"] in UNSURE, told(run)
+    if found[LATENCY]["verdict"] == "Pass":
+        assert 0 < found[LATENCY]["lower"] <= found[LATENCY]["value"] <= found[LATENCY]["upper"] < 1, found[LATENCY]
+    if found[LOSS]["verdict"] == "Pass":
+        assert found[LOSS]["samples"] >= 46_050, found[LOSS]
     assert_nothing_left(kubectl, namespace)
 
 
