@@ -62,13 +62,14 @@ def piece(group: Group) -> bytes:
     parent = _track(trace, group.name, 0, 0)
     for rank, lane in enumerate(group.lanes):
         track = _track(trace, lane.name, parent, rank)
+        events = [_event(track, mark.at, protos.TrackEvent.TYPE_INSTANT, mark.name) for mark in lane.marks]
         for index, span in enumerate(lane.spans):
-            begin = _event(trace, track, span.start, protos.TrackEvent.TYPE_SLICE_BEGIN, span.name)
+            begin = _event(track, span.start, protos.TrackEvent.TYPE_SLICE_BEGIN, span.name)
             if rank == 0 and index == 0:
-                _annotate(begin, group.details)
-            _event(trace, track, span.end, protos.TrackEvent.TYPE_SLICE_END)
-        for mark in lane.marks:
-            _event(trace, track, mark.at, protos.TrackEvent.TYPE_INSTANT, mark.name)
+                _annotate(begin.track_event, group.details)
+            events += (begin, _event(track, span.end, protos.TrackEvent.TYPE_SLICE_END))
+        # Spans follow one another, so that sorting leaves an end before the beginning of the same moment.
+        trace.packet.extend(sorted(events, key=lambda each: each.timestamp))
     return bytes(trace.SerializeToString())
 
 
@@ -122,14 +123,14 @@ def _track(trace: Any, name: str, parent: int, rank: int) -> int:
     return uuid
 
 
-def _event(trace: Any, track: int, moment: int, kind: int, name: str = "") -> Any:
-    packet = trace.packet.add(
+def _event(track: int, moment: int, kind: int, name: str = "") -> Any:
+    packet = protos.TracePacket(
         trusted_packet_sequence_id=_SEQUENCE, timestamp=moment, timestamp_clock_id=protos.BUILTIN_CLOCK_MONOTONIC
     )
     packet.track_event.type, packet.track_event.track_uuid = kind, track
     if name:
         packet.track_event.name = name
-    return packet.track_event
+    return packet
 
 
 def _annotate(event: Any, details: Mapping[str, str]) -> None:
