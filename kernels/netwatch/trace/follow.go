@@ -4,8 +4,8 @@ import "fmt"
 
 const (
 	lookBack = 500_000_000 // what began before a window is needed to understand it, nanoseconds
-	// A probe is short: longer segments are somebody's bulk. As in bpf/event.h.
-	longest = 16384
+	// A probe is short: longer segments are somebody's bulk, and shorter ones say nothing. As in bpf/event.h.
+	shortest, longest = 67, 16384
 	// Of a segment at a device: Ethernet, IPv4 and TCP with time stamps, as Linux sends it.
 	headers = 14 + 20 + 32
 	// The shortest with a payload for certain: an acknowledgement may have options of up to 40 bytes.

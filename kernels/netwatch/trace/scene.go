@@ -86,7 +86,7 @@ func (s scene) filters() map[string]string {
 	}
 	any := func(conditions []string) string { return strings.Join(conditions, " || ") }
 	filters := map[string]string{SockReady: any(ports), Recv: any(readers), Waking: any(tasks), Wakeup: any(tasks)}
-	short := fmt.Sprintf("len <= %d", longest)
+	short := fmt.Sprintf("len >= %d && len <= %d", shortest, longest)
 	if !everywhere {
 		short = fmt.Sprintf("%s && (%s)", short, any(names))
 	}

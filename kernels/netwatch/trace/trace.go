@@ -78,7 +78,8 @@ type Facilities struct {
 // Source is an open source of events. It watches nothing until Watch is called.
 type Source interface {
 	// Watch replaces what is watched: packets between one of ports (the probers', in any network namespace) and a
-	// target, and tasks of the targets' network namespaces. Segments of more than 16 KiB are taken for somebody's bulk.
+	// target, and tasks of the targets' network namespaces. Segments of more than 16 KiB are taken for somebody's bulk, and
+	// those without a payload are left out, but for drops.
 	// It is called on a thread that is in the probers' network namespace: its routes say which address they have.
 	Watch(targets []Target, ports []uint16) error
 	// Window gives the events of [from, to] (CLOCK_MONOTONIC) in the order of time. It waits until the source has

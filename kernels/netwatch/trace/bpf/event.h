@@ -13,7 +13,9 @@ enum {
 	IPV4 = 0x0008, // as on the wire
 	IPV6 = 0xdd86,
 	TCP = 6,
-	LONGEST = 16384, // a probe is short: longer segments are somebody's bulk
+	// A probe is short: longer segments are somebody's bulk, and shorter ones acknowledge without saying anything.
+	SHORTEST = 67,
+	LONGEST = 16384,
 	DROPS = 2, // reasons from here on are drops: 0 and 1 are "not dropped" and "consumed"
 	WAIT_NS = 1000000000, // who runs on a CPU that a task waits for is told for no longer
 };

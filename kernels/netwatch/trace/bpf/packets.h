@@ -23,7 +23,7 @@ inline int between(const struct address *from, u16 from_port, const struct addre
 static __attribute__((noinline)) int probe(struct sk_buff *skb, struct event *e)
 {
 	u16 protocol = GET(skb, protocol), at = GET(skb, network_header);
-	if ((protocol != IPV4 && protocol != IPV6) || at == 0xffff || GET(skb, len) > LONGEST)
+	if ((protocol != IPV4 && protocol != IPV6) || at == 0xffff)
 		return 0;
 	u8 *from = GET(skb, head) + at;
 	u8 ip[60]; // the headers without options
@@ -65,6 +65,13 @@ static __attribute__((noinline)) int probe(struct sk_buff *skb, struct event *e)
 	e->seq = __builtin_bswap32(*(u32 *)(tcp + 4));
 	e->len = total - header - (tcp[12] >> 4) * 4;
 	return 1;
+}
+
+// Whether skb may be a prober's by its length, which most others' may not.
+inline int fits(struct sk_buff *skb)
+{
+	u32 len = GET(skb, len);
+	return len >= SHORTEST && len <= LONGEST;
 }
 
 inline void stamp(struct event *e, u32 kind)
@@ -117,13 +124,13 @@ inline int tell(struct sk_buff *skb, struct event *e, u32 kind)
 inline int first(struct sk_buff *skb, u32 kind)
 {
 	struct event e = {};
-	return first_look(skb, &e) ? tell(skb, &e, kind) : 0;
+	return fits(skb) && first_look(skb, &e) ? tell(skb, &e, kind) : 0;
 }
 
 inline int next(struct sk_buff *skb, u32 kind)
 {
 	struct event e = {};
-	return next_look(skb, &e) ? tell(skb, &e, kind) : 0;
+	return fits(skb) && next_look(skb, &e) ? tell(skb, &e, kind) : 0;
 }
 
 TRACEPOINT(net_dev_queue) int dev_queue(u64 *ctx) { return first((void *)ctx[0], DEV_QUEUE); }
@@ -158,7 +165,8 @@ TRACEPOINT(tcp_probe) int sock_ready(u64 *ctx) // (sk, skb): an established sock
 	// A socket's ports cost less than a packet's headers.
 	if (!probers(GET(sk, __sk_common.skc_dport)) && !probers(swapped(GET(sk, __sk_common.skc_num))))
 		return 0;
-	if (!probe((void *)ctx[1], &e))
+	struct sk_buff *skb = (void *)ctx[1];
+	if (!probe(skb, &e) || !e.len)
 		return 0;
 	struct net *net = GET(sk, __sk_common.skc_net.net);
 	if (net)

@@ -30,8 +30,9 @@ inline u32 queue_of(struct task_struct *task)
 
 TRACEPOINT(skb_copy_datagram_iovec) int recv(u64 *ctx) // (skb, len): in the task that reads
 {
+	struct sk_buff *skb = (void *)ctx[0];
 	struct event e = {};
-	if (!probe((void *)ctx[0], &e))
+	if (ctx[1] > LONGEST || !probe(skb, &e))
 		return 0;
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct nsproxy *proxy = CALL(task, nsproxy);
