@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 import attrs
 
-from perfrun_kernels.spike.timeline import Lane, Mark, Span, Style, Timeline
+from perfrun_kernels.spike.timeline import ALARM, Lane, Mark, Span, Style, Timeline
 
 _MS: Final = 1e6
 _FONT: Final = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"
@@ -177,7 +177,7 @@ def _lane(lane: Lane, axis: _Axis, y: float) -> Iterator[str]:
 def _moment(mark: Mark, axis: _Axis, top: float, bottom: float) -> Iterator[str]:
     if not axis.start <= mark.at <= axis.end:
         return
-    x, alarm = axis.x(mark.at), mark.name == "alarm"
+    x, alarm = axis.x(mark.at), mark.name == ALARM
     colour, dash = ("#c0392b", "") if alarm else ("#7a8691", ' stroke-dasharray="3 3"')
     yield (
         f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top - 6:.0f}" y2="{bottom + 2:.0f}" stroke="{colour}" '

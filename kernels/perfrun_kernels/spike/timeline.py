@@ -20,6 +20,9 @@ Style = Literal[
     "probe", "queue", "softirq", "socket", "running", "waiting", "asleep", "frozen", "other", "held", "injected"
 ]
 
+ALARM: Final = "spike alarm"
+"""What the moment is called at which the prober told of the spike."""
+
 _STEPS: Final[dict[str, tuple[str, Style]]] = {
     path.SENT: ("sent", "other"),
     "dev_queue": ("given to a device", "queue"),
@@ -86,7 +89,7 @@ def of(incident: Incident) -> Timeline:
     probe = Lane(
         "probe",
         (Span(spike.sent, min(answered or end, end), "answered late" if answered else "unanswered", "probe"),),
-        (Mark(spike.deadline, "deadline"), Mark(spike.at, "alarm")),
+        (Mark(spike.deadline, "deadline"), Mark(spike.at, ALARM)),
     )
     netns = _netns(way, events, incident)
     lanes = [

@@ -51,7 +51,8 @@ _CAPABILITIES: Final[Mapping[contract.FaultKind, tuple[str, ...]]] = {
     "spike": (
         "BPF", "PERFMON", "NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE", "SYS_NICE", "KILL", "DAC_OVERRIDE",
     ),
-    "undo": ("NET_ADMIN", "SYS_PTRACE", "SYS_ADMIN", "KILL", "DAC_OVERRIDE"),
+    # NET_RAW, so that packets which a queue still holds are let go before it is removed.
+    "undo": ("NET_ADMIN", "NET_RAW", "SYS_PTRACE", "SYS_ADMIN", "KILL", "DAC_OVERRIDE"),
 }  # fmt: skip
 
 

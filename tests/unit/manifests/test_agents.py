@@ -54,7 +54,7 @@ def environment(pod: dict[str, Any]) -> dict[str, str]:
             "spike",
             ["BPF", "PERFMON", "NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE", "SYS_NICE", "KILL", "DAC_OVERRIDE"],
         ),
-        ("undo", ["NET_ADMIN", "SYS_PTRACE", "SYS_ADMIN", "KILL", "DAC_OVERRIDE"]),
+        ("undo", ["NET_ADMIN", "NET_RAW", "SYS_PTRACE", "SYS_ADMIN", "KILL", "DAC_OVERRIDE"]),
     ],
 )
 def test_it_gets_only_the_capabilities_of_its_kind(kind: contract.FaultKind, capabilities: list[str]) -> None:

@@ -115,10 +115,17 @@ def test_a_watch_ends_with_its_result_and_a_report_that_all_is_undone(agent):
     assert json.loads((done.folder / "config").read_text())["fault"] == "f1"
 
 
+def started(running):
+    """Wait until the watch runs; one that ended before has its report."""
+    deadline = time.monotonic() + 20
+    while not (running.folder / "pid").exists():
+        assert time.monotonic() < deadline and running.process.poll() is None, "the watch was never started"
+        time.sleep(0.02)
+
+
 def test_told_to_stop_it_ends_the_watch_and_says_so(agent):
     running = agent(then="while :; do sleep 0.05; done")
-    while not (running.folder / "pid").exists():
-        time.sleep(0.02)
+    started(running)
     time.sleep(2.2)
     running.process.send_signal(signal.SIGTERM)
     result, report = running.result(), running.report()
@@ -129,8 +136,7 @@ def test_told_to_stop_it_ends_the_watch_and_says_so(agent):
 
 def test_told_to_stop_before_its_start_it_has_done_nothing(agent):
     running = agent(then="while :; do sleep 0.05; done", drop=("inject", "undo"))
-    while not (running.folder / "pid").exists():
-        time.sleep(0.02)
+    started(running)
     running.process.send_signal(signal.SIGTERM)
     assert (running.report().state, running.report().reason) == ("Refused", "Cancelled")
 

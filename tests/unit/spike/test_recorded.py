@@ -95,7 +95,7 @@ def test_the_trace_is_one_that_perfetto_reads(made):
     assert {"perfrun", "injected", "probe", "packets"} <= tracks
     assert any(name.startswith("CPU ") for name in tracks)
     named = {each.track_event.name for each in packets if each.HasField("track_event")}
-    assert {kind, "alarm", "deadline", SPIKE_TRUTH[kind]} <= named
+    assert {kind, timeline.ALARM, "deadline", SPIKE_TRUTH[kind]} <= named
     noted = {note.name: note.string_value for each in packets for note in each.track_event.debug_annotations}
     assert noted["stage"] == SPIKE_TRUTH[kind]
 
@@ -106,7 +106,7 @@ def test_the_picture_is_well_formed_and_says_what_it_shows(made):
     document = xml.dom.minidom.parseString(drawn)  # noqa: S318 -- our own
     words = " ".join(each.firstChild.data for each in document.getElementsByTagName("text"))
     assert f"{kind} injected: {SPIKE_TRUTH[kind]}" in words
-    for lane in ("probe", "queues and softirqs", "injected", "alarm", "deadline"):
+    for lane in ("probe", "queues and softirqs", "injected", timeline.ALARM, "deadline"):
         assert lane in words
 
 
