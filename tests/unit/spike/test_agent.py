@@ -119,7 +119,8 @@ def started(running):
     """Wait until the watch runs; one that ended before has its report."""
     deadline = time.monotonic() + 20
     while not (running.folder / "pid").exists():
-        assert time.monotonic() < deadline and running.process.poll() is None, "the watch was never started"
+        assert running.process.poll() is None, "the agent ended before its watch was started"
+        assert time.monotonic() < deadline, "the watch was never started"
         time.sleep(0.02)
 
 
