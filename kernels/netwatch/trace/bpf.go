@@ -8,11 +8,9 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
-	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 )
 
@@ -39,19 +37,13 @@ var sights = map[string][]string{
 	"switched":      {SwitchIn, SwitchOut},
 }
 
-// The ring is read this often when nobody asks. The programs wake nobody up: that would cost more than they do.
-const readEvery = 20 * time.Millisecond
-
 type bpfSource struct {
 	kernel   *kernelTypes
 	offers   Facilities
 	programs *ebpf.Collection
 	links    []link.Link
-	reader   *ringbuf.Reader
-	kept     *ring[record]
+	recorder *recorder
 	reading  sync.Mutex
-	stop     chan struct{}
-	stopped  chan struct{}
 }
 
 func openBPF(source string, opts Options) (_ Source, err error) {
@@ -59,30 +51,33 @@ func openBPF(source string, opts Options) (_ Source, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &bpfSource{kernel: kernel, kept: newRing[record](opts.Keep), stop: make(chan struct{}), stopped: make(chan struct{})}
+	s := &bpfSource{kernel: kernel}
 	s.offers = Facilities{Source: source, Missing: map[string]string{}, Kernel: kernelRelease()}
 	defer func() {
 		if err != nil {
 			s.release()
 		}
 	}()
-	points, err := s.load(source, opts.Bytes)
+	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
+		return nil, fmt.Errorf("the CPUs cannot be counted: %w", err)
+	}
+	places := placesFor(opts.Bytes, cpus)
+	points, err := s.load(source, cpus, places)
+	if err != nil {
+		return nil, err
+	}
+	if s.recorder, err = newRecorder(s.programs, places); err != nil {
 		return nil, err
 	}
 	if err = s.attach(source, points); err != nil {
 		return nil, err
 	}
-	if s.reader, err = ringbuf.NewReader(s.programs.Maps["events"]); err != nil {
-		return nil, fmt.Errorf("the programs' events cannot be read: %w", err)
-	}
-	s.reader.SetDeadline(time.Unix(1, 0)) // in the past: reading takes what is there and waits for nothing
-	go s.keepReading()
 	return s, nil
 }
 
 // load loads the programs and gives their tracepoints.
-func (s *bpfSource) load(source string, size int) (map[string]string, error) {
+func (s *bpfSource) load(source string, cpus int, places uint64) (map[string]string, error) {
 	object := typedPrograms
 	if source == SourceRaw {
 		object = rawPrograms
@@ -99,15 +94,12 @@ func (s *bpfSource) load(source string, size int) (map[string]string, error) {
 			delete(spec.Programs, name)
 		}
 	}
-	cpus, err := ebpf.PossibleCPU()
-	if err != nil {
-		return nil, fmt.Errorf("the CPUs cannot be counted: %w", err)
-	}
 	spec.Maps["waiting"].MaxEntries = uint32(cpus)
 	spec.Maps["current"].MaxEntries = uint32(cpus)
-	spec.Maps["events"].MaxEntries = uint32(size)
+	spec.Maps["events"].MaxEntries = uint32(uint64(cpus) * places)
 	err = errors.Join(
 		spec.Variables["has_state"].Set(s.kernel.arguments("sched_switch") > 3),
+		spec.Variables["mask"].Set(uint32(places-1)),
 		spec.Variables["has_reason"].Set(s.kernel.arguments("kfree_skb") > 2),
 	)
 	if err != nil {
@@ -151,69 +143,36 @@ func (s *bpfSource) miss(program, why string) {
 	}
 }
 
-func (s *bpfSource) keepReading() {
-	defer close(s.stopped)
-	tick := time.NewTicker(readEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-s.stop:
-			return
-		case <-tick.C:
-			s.read()
-		}
-	}
-}
-
-func (s *bpfSource) read() {
-	s.reading.Lock()
-	defer s.reading.Unlock()
-	var sample ringbuf.Record
-	for s.reader.ReadInto(&sample) == nil {
-		s.kept.add(decode(sample.RawSample))
-	}
-}
-
 func (s *bpfSource) Window(from, to int64) []Event {
-	s.read()
-	var events []Event
 	s.reading.Lock()
 	defer s.reading.Unlock()
-	for one := range s.kept.between(from, to) {
-		events = append(events, one.event(s.kernel))
+	records, err := s.recorder.between(from, to)
+	if err != nil {
+		s.recorder.lost++
+		return nil
+	}
+	events := make([]Event, len(records))
+	for i, one := range records {
+		events[i] = one.event(s.kernel)
 	}
 	return inOrder(events)
 }
 
 func (s *bpfSource) Lost() uint64 {
 	s.reading.Lock()
-	lost := s.kept.lost
-	s.reading.Unlock()
-	var each []uint64
-	if s.programs.Maps["lost"].Lookup(uint32(0), &each) == nil {
-		for _, n := range each {
-			lost += n
-		}
-	}
-	return lost
+	defer s.reading.Unlock()
+	return s.recorder.lost
 }
 
 func (s *bpfSource) Facilities() Facilities { return s.offers }
 
-func (s *bpfSource) Close() error {
-	close(s.stop)
-	<-s.stopped
-	return s.release()
-}
+func (s *bpfSource) Close() error { return s.release() }
 
 // release ends the programs: nothing is pinned, so that they go with the last descriptor.
 func (s *bpfSource) release() error {
 	var failed []error
 	for _, one := range s.links {
 		failed = append(failed, one.Close())
-	}
-	if s.reader != nil {
-		failed = append(failed, s.reader.Close())
 	}
 	if s.programs != nil {
 		s.programs.Close()

@@ -9,7 +9,7 @@ import (
 // Open opens the best source that works here, or the one that opts force.
 func Open(opts Options) (Source, error) {
 	if opts.Bytes == 0 {
-		opts.Bytes = 4 << 20
+		opts.Bytes = 8 << 20
 	}
 	if opts.Keep == 0 {
 		opts.Keep = 3 * time.Second

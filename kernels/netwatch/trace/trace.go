@@ -63,8 +63,8 @@ const (
 // Options say what to open; the zero value is the best source that the kernel offers, with room for seconds.
 type Options struct {
 	Force string        // one of the sources, or "" for the best that works
-	Bytes int           // of each buffer that the kernel writes into; 0 is 4 MiB
-	Keep  time.Duration // how far back Window can look, at least; 0 is 3 s
+	Bytes int           // of each CPU's buffer that the kernel writes into; 0 is 8 MiB
+	Keep  time.Duration // how far back Window can look where the buffers are read all the time (ftrace); 0 is 3 s
 }
 
 // Facilities are what a source offers here.
@@ -82,10 +82,10 @@ type Source interface {
 	// those without a payload are left out, but for drops.
 	// It is called on a thread that is in the probers' network namespace: its routes say which address they have.
 	Watch(targets []Target, ports []uint16) error
-	// Window gives the events of [from, to] (CLOCK_MONOTONIC) in the order of time. It waits until the source has
-	// read all that the kernel had written when it was called.
+	// Window gives the events of [from, to] (CLOCK_MONOTONIC) in the order of time, all that the kernel had written when
+	// it was called and that later ones have not overwritten.
 	Window(from, to int64) []Event
-	// Lost counts the events that did not fit.
+	// Lost counts the events that are known to be missing from windows: at least one for each CPU whose were overwritten.
 	Lost() uint64
 	Facilities() Facilities
 	// Close ends the source and leaves nothing in the kernel.

@@ -131,7 +131,7 @@ class Spike:
 
 @attrs.frozen
 class Events:
-    """What the kernel did around a spike, in the order of time; ``lost`` events of the whole watch did not fit."""
+    """What the kernel did around a spike, in the order of time; ``lost`` events at least are missing."""
 
     spike: int
     start: int

@@ -53,7 +53,7 @@ def locate(
     step = path.longest(spike, way, seen.end)
     if step.following is None and seen.lost:
         return _unknown(
-            spike, f"{seen.lost} events were lost, so that one which is not among the others may have happened", step
+            spike, "events were lost, so that one which is not among the others may have happened", step
         )
     if step.kind == path.SERVED and step.direction == path.REQUEST:
         return _serving(spike, seen, _own(state, container), shown, step)

@@ -49,6 +49,7 @@ struct look {
 // Put in when the programs are loaded.
 const volatile u8 has_state = 1;  // sched_switch says in which state the task before was
 const volatile u8 has_reason = 1; // kfree_skb says why
+const volatile u32 mask = 0;      // of the number of places that each CPU has for events, a power of two
 
 u8 ports[8192];  // a bit for each port: one of the probers'
 u8 may_be[8192]; // a bit for the last bits of each namespace in spaces: most tasks are in none of them
@@ -58,19 +59,34 @@ MAP(spaces, MAP_HASH, u32, u8, 1024);                     // their network names
 MAP(waiting, MAP_ARRAY, u32, u64, 1);                     // by CPU: since when one of their tasks waits for it, or 0
 MAP(current, MAP_ARRAY, u32, u64, 1);                     // by CPU: the task that runs
 MAP(looks, MAP_PERCPU_ARRAY, u32, struct look, 1);
-MAP(lost, MAP_PERCPU_ARRAY, u32, u64, 1);
+MAP(written, MAP_PERCPU_ARRAY, u32, u64, 1); // events of each CPU so far
 
+// A flight recorder: each CPU goes round in a stretch of its own, and nobody reads until there is a reason to. To hand
+// every event over would cost the node more than to see them, and fail when it is busy.
 struct {
-	int (*type)[MAP_RINGBUF];
-	int (*max_entries)[1 << 22];
+	int (*type)[MAP_ARRAY];
+	u32 *key;
+	struct event *value;
+	int (*max_entries)[1];
+	int (*map_flags)[MMAPABLE];
 } events SEC(".maps");
 
 inline void emit(struct event *e)
 {
-	if (bpf_ringbuf_output(&events, e, sizeof(*e), RINGBUF_NO_WAKEUP)) {
-		u32 zero = 0;
-		u64 *n = bpf_map_lookup_elem(&lost, &zero);
-		if (n)
-			++*n;
-	}
+	u32 zero = 0;
+	u64 *n = bpf_map_lookup_elem(&written, &zero);
+	if (!n)
+		return;
+	// An interrupt may write between these steps: each event has a place of its own.
+	u64 number = __sync_fetch_and_add(n, 1);
+	u32 place = bpf_get_smp_processor_id() * (mask + 1) + (number & mask);
+	struct event *kept = bpf_map_lookup_elem(&events, &place);
+	if (!kept)
+		return;
+	u64 t = e->t;
+	__sync_lock_test_and_set(&kept->t, 0); // who reads now sees that it is not whole
+	e->t = 0;
+	*kept = *e;
+	e->t = t;
+	__sync_lock_test_and_set(&kept->t, t);
 }

@@ -19,7 +19,7 @@ typedef unsigned long long u64;
 		int (*max_entries)[entries]; \
 	} name SEC(".maps")
 
-enum { MAP_HASH = 1, MAP_ARRAY = 2, MAP_PERCPU_ARRAY = 6, MAP_RINGBUF = 27 };
+enum { MAP_HASH = 1, MAP_ARRAY = 2, MAP_PERCPU_ARRAY = 6 };
 
 static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
 static u64 (*bpf_ktime_get_ns)(void) = (void *)5;
@@ -28,9 +28,8 @@ static u64 (*bpf_get_current_pid_tgid)(void) = (void *)14;
 static long (*bpf_get_current_comm)(void *to, u32 size) = (void *)16;
 static u64 (*bpf_get_current_task)(void) = (void *)35;
 static long (*bpf_probe_read_kernel)(void *to, u32 size, const void *from) = (void *)113;
-static long (*bpf_ringbuf_output)(void *map, void *from, u64 size, u64 flags) = (void *)130;
 
-enum { RINGBUF_NO_WAKEUP = 1 };
+enum { MMAPABLE = 1024 };
 
 // A typed tracepoint's arguments may be followed by plain loads. A raw tracepoint's are numbers: every step is a call.
 #define CALL(from, field) \
