@@ -26,7 +26,7 @@ const (
 	// then gets to deliver what came meanwhile.
 	stalled = int64(500 * time.Microsecond)
 	grace   = int64(300 * time.Microsecond)
-	longest = int64(100 * time.Millisecond)
+	longest = int64(5 * time.Millisecond)
 	// lost is for how long connections have to fail before the pod is said to be gone.
 	lost = int64(time.Second)
 )
@@ -175,14 +175,14 @@ func (p *Prober) wait() int16 {
 	// Stop is looked at often enough.
 	limit := unix.NsecToTimespec(max(0, min(at-node.Now(), longest)))
 	if p.conn == nil {
-		_, _ = unix.Ppoll(nil, &limit, nil)
+		_ = poll(nil, &limit)
 		return 0
 	}
 	p.polled[0] = unix.PollFd{Fd: int32(p.conn.fd), Events: unix.POLLIN | unix.POLLRDHUP}
 	if !p.conn.connected {
 		p.polled[0].Events = unix.POLLOUT
 	}
-	if n, _ := unix.Ppoll(p.polled[:], &limit, nil); n < 1 {
+	if poll(p.polled[:], &limit) < 1 {
 		return 0
 	}
 	return p.polled[0].Revents

@@ -112,6 +112,18 @@ func (t *timed) arrived() int64 {
 	return 0
 }
 
+// poll waits without telling Go's scheduler, which would give this thread's place away and take it back each time: a
+// fifth of what a probe costs. Nobody else needs the place, and no wait is long.
+func poll(fds []unix.PollFd, limit *unix.Timespec) int {
+	n, _, errno := unix.RawSyscall6(
+		unix.SYS_PPOLL, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)), uintptr(unsafe.Pointer(limit)), 0, 0, 0,
+	)
+	if errno != 0 {
+		return 0
+	}
+	return int(n)
+}
+
 func write(fd int, data []byte) unix.Errno {
 	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&data[0])), uintptr(len(data)), unix.MSG_NOSIGNAL, 0, 0)
 	if errno == 0 && int(n) < len(data) {
