@@ -13,7 +13,7 @@ from scipy import stats
 
 from perfrun.measuring import histograms, ledger, timeline
 from perfrun_kernels.faults import BrokenMeasurementError, UnmeasurableError
-from perfrun_kernels.load import binary, finding, generator, records
+from perfrun_kernels.load import binary, generator, records
 
 FALSE_ALARM = 0.001
 
@@ -281,13 +281,3 @@ def test_requests_of_the_probe_are_none_of_the_run(serve):
     generator.start(config, lambda line: None, probe=True)
     assert server.seen
     assert all(name.startswith("probe.rrr") for name in server.seen)
-
-
-def test_the_generator_passes_its_own_tests():
-    environment = {**os.environ, "GOFLAGS": "", "GOWORK": "off", "CGO_ENABLED": "0"}
-    path = f"{environment['PATH']}:/usr/local/go/bin:/usr/lib/go/bin"
-    command = ["go", "test", "-mod=readonly", "./..."]
-    ended = subprocess.run(
-        command, cwd=finding.SOURCE, env={**environment, "PATH": path}, capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
