@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"time"
@@ -8,9 +9,6 @@ import (
 
 // Open opens the best source that works here, or the one that opts force.
 func Open(opts Options) (Source, error) {
-	if opts.Bytes == 0 {
-		opts.Bytes = 8 << 20
-	}
 	if opts.Keep == 0 {
 		opts.Keep = 3 * time.Second
 	}
@@ -33,8 +31,11 @@ func Open(opts Options) (Source, error) {
 func open(name string, opts Options) (Source, error) {
 	switch name {
 	case SourceBTF, SourceRaw:
+		// Two seconds of a busy server's switches: on a node that has no CPU left the windows are read late.
+		opts.Bytes = cmp.Or(opts.Bytes, 32<<20)
 		return openBPF(name, opts)
 	case SourceFtrace:
+		opts.Bytes = cmp.Or(opts.Bytes, 4<<20)
 		return openFtrace(opts)
 	}
 	return nil, fmt.Errorf("there is no such source: expected %s, %s or %s", SourceBTF, SourceRaw, SourceFtrace)

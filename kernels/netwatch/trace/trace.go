@@ -63,7 +63,7 @@ const (
 // Options say what to open; the zero value is the best source that the kernel offers, with room for seconds.
 type Options struct {
 	Force string        // one of the sources, or "" for the best that works
-	Bytes int           // of each CPU's buffer that the kernel writes into; 0 is 8 MiB
+	Bytes int           // of each CPU's buffer that the kernel writes into; 0 is what suits the source
 	Keep  time.Duration // how far back Window can look where the buffers are read all the time (ftrace); 0 is 3 s
 }
 
