@@ -50,17 +50,22 @@ class Stretch:
 def serving(spike: Spike, events: Sequence[Event], arrived: int) -> int | None:
     """Return the thread that serves the probe's connection, or None where nothing tells it.
 
-    It is the one that read this request; else the one that the arriving packet woke; else the one that read the last
-    request before.
+    It is the one that read this request; else the one that alone read those before; else the one of the same network
+    namespace that the arriving packet woke; else the one that read the last request before.
     """
     reads = [each for each in events if each.kind == "recv" and each.port == spike.port and each.direction != REPLY]
     for each in reads:
         if each.at >= arrived and each.pid:
             return each.pid
+    readers = {each.pid for each in reads if each.pid}
+    if len(readers) == 1:
+        # Whoever is woken in the same moment on a busy node may be woken for something else.
+        return readers.pop()
     arrivals = [each for each in events if each.at == arrived and each.kind == SERVED]
     for arrival in arrivals:
         for each in events:
-            if each.kind == "waking" and 0 <= each.at - arrival.at <= WAKE_NS and each.cpu == arrival.cpu:
+            near = 0 <= each.at - arrival.at <= WAKE_NS and each.cpu == arrival.cpu
+            if each.kind == "waking" and near and each.netns == arrival.netns:
                 return each.pid
     return reads[-1].pid or None if reads else None
 

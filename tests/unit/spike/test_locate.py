@@ -124,6 +124,25 @@ def test_a_task_that_ran_and_then_sleeps_is_the_applications(stream):
     assert located(stream.arrives().served(20).task(40, "switch_out", state="S")).stage == "application"
 
 
+def test_whoever_else_is_woken_in_that_moment_does_not_serve_the_connection(stream):
+    stream.arrives()
+    # Of another pod, and of the same: on a busy node there are many.
+    stream.add(14, "waking", netns=stream.events[-1].netns + 1, pid=6000, cpu=0, comm="other")
+    stream.task(15, "waking", pid=4712, cpu=0).task(16, "wakeup", pid=4712).task(20, "switch_in", pid=4712)
+    found = located(stream.held(frozen=True))
+    assert found.stage == "wakeup"
+    assert "nginx (4711) was frozen" in found.why
+
+
+def test_where_many_threads_read_it_is_the_woken_one_of_the_pod(stream):
+    stream.packet(-500, "recv", pid=5001).arrives()
+    inside = stream.events[-1].netns
+    stream.add(13, "waking", netns=inside + 1, pid=6000, cpu=0, comm="other")
+    stream.add(14, "waking", netns=inside, pid=5002, cpu=0, comm="worker")
+    stream.add(15, "wakeup", netns=inside, pid=5002, cpu=1, comm="worker", other=99, other_comm="hog")
+    assert "worker (5002) waited" in located(stream).why
+
+
 def test_another_thread_that_reads_the_request_at_last_is_the_one_that_counts(stream):
     stream.arrives()
     stream.add(13, "wakeup", pid=5000, netns=stream.events[-1].netns, cpu=1, comm="worker")
