@@ -52,9 +52,7 @@ def locate(
         return _dropped(drop, seen)
     step = path.longest(spike, way, seen.end)
     if step.following is None and seen.lost:
-        return _unknown(
-            spike, "events were lost, so that one which is not among the others may have happened", step
-        )
+        return _unknown(spike, "events were lost, so that one which is not among the others may have happened", step)
     if step.kind == path.SERVED and step.direction == path.REQUEST:
         return _serving(spike, seen, _own(state, container), shown, step)
     return _on_the_way(spike, step, shown)
