@@ -63,9 +63,16 @@ def test_every_kind_of_spike_is_found_and_explained(kubectl, namespace, judged, 
     for action, step in found.items():
         # Each has a verdict of its own; how long things took is a matter of the machine, that they were timed is not.
         assert step["verdict"] in ("Pass", "Fail", "Inconclusive"), told(run)
-        assert step["value"] is not None, (action, told(run))
-    for action in ACTIONS[1:]:
-        assert found[action]["verdict"] == "Pass", (action, told(run))
+        # What never came right has no time.
+        assert "value" in step or step["verdict"] == "Fail", (action, told(run))
+    made = result_of(working, "s1-spike").tables["injections"]
+    right = {name: [row[made.columns.index(name)] for row in made.rows] for name in ("identified", "located", "traced")}
+    assert len(made.rows) == 2 * len(KINDS), told(run)
+    assert all(right["identified"]), told(run)
+    assert all(right["traced"]), told(run)
+    # One of them may fall into a moment in which the machine was doing something else as well; it is a Fail then.
+    assert sum(right["located"]) >= len(made.rows) - 1, told(run)
+    assert (found["Locate the kernel issue"]["verdict"] == "Pass") == all(right["located"]), told(run)
     [fault] = run["status"]["faults"]
     assert (fault["state"], fault["kind"], fault["backend"]) == ("Undone", "spike", "native"), told(run)
     [node] = fault["nodes"]
