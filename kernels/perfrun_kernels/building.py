@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -161,3 +161,14 @@ def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def tell(find: Callable[[], Path]) -> int:
+    """Print the path of what is found or built and return 0, or say in a sentence what is missing and return 1."""
+    try:
+        found = find()
+    except (BrokenMeasurementError, UnmeasurableError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"{found}\n")
+    return 0

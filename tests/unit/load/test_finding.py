@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from perfrun_kernels import building
 from perfrun_kernels.faults import BrokenMeasurementError, UnmeasurableError
-from perfrun_kernels.load import __main__ as program
 from perfrun_kernels.load import finding
 
 
@@ -87,8 +87,8 @@ def test_an_image_has_it_on_its_path(checkout, monkeypatch):
 
 
 def test_the_command_prints_the_path_or_the_reason(checkout, monkeypatch, capsys):
-    assert program.main() == 0
+    assert building.tell(finding.binary) == 0
     assert Path(capsys.readouterr().out.strip()).is_file()
     monkeypatch.setenv(finding.BINARY_ENV, str(checkout / "absent"))
-    assert program.main() == 1
+    assert building.tell(finding.binary) == 1
     assert "unset it or correct it" in capsys.readouterr().err
