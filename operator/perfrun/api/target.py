@@ -11,6 +11,7 @@ from perfrun.api.chaos import Chaos
 from perfrun.api.durations import Duration
 from perfrun.api.network import Network, Spikes
 from perfrun.api.service import Load, Service
+from perfrun.api.telemetry import Forecast, Telemetry
 
 
 def _as_text(value: Any) -> Any:
@@ -189,6 +190,8 @@ class TargetSpec(Model):
     chaos: Chaos = Field(default=Chaos(), description="What faults may do.")
     network: Network = Field(default=Network(), description="How the container network is measured.")
     spikes: Spikes = Field(default=Spikes(), description="How latency spikes are made and looked for.")
+    telemetry: Telemetry = Field(default=Telemetry(), description="What the monitoring system should have recorded.")
+    forecast: Forecast = Field(default=Forecast(), description="Which histories are foretold.")
     selector: dict[str, str] = Field(
         default_factory=dict,
         max_length=64,
