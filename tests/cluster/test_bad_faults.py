@@ -32,7 +32,7 @@ LOAD = """Feature: Refused
     Then response time p95 should stay below 100ms
 """
 
-ALLOWED = {"allowed": True, "maxShare": 0.5, "maxNodes": 2}
+ALLOWED = {"allowed": True, "maxShare": 0.5, "maxNodes": 2, "patience": "8s"}
 NOBODY = {"name": "nobody", "workload": None}
 SHORT = {"rate": 100, "baseline": "5s", "step": "20s", "dropResolution": 0.05}
 

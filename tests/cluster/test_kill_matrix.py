@@ -42,7 +42,7 @@ FEATURE = """Feature: Short
 
 MOMENTS = ("before", "during", "after")
 VICTIMS = ("operator", "agent", "kubelet", "apiserver")
-QUICK = {("operator", "during"), ("agent", "during"), ("apiserver", "during")}
+QUICK = {("operator", "during"), ("apiserver", "during")}
 """What `make test` has time for."""
 
 

@@ -44,6 +44,7 @@ def stage_of(run, ending):
     return found
 
 
+@pytest.mark.full
 def test_the_network_is_measured_at_the_peak_load_that_is_found(kubectl, namespace, working):
     """That each is measured, and told beside the other paths; how fast the network is, is a matter of the machine."""
     served_system(kubectl, namespace, 2)

@@ -78,6 +78,7 @@ def test_load_is_shared_and_answered_in_time(kubectl, namespace, judged):
     assert_nothing_left(kubectl, namespace)
 
 
+@pytest.mark.full
 def test_a_skewed_service_is_told_apart(kubectl, namespace, judged):
     """A limit of 50 % takes fewer requests to tell than one of 10 %."""
     served_system(kubectl, namespace, 3, sticky=True)
@@ -91,8 +92,9 @@ def test_a_skewed_service_is_told_apart(kubectl, namespace, judged):
 
 @pytest.mark.parametrize(
     ("dropped", "verdict"),
-    [pytest.param(1e-4, "Fail", id="caught"), pytest.param(0.0, "Pass", marks=pytest.mark.full, id="none")],
+    [pytest.param(1e-4, "Fail", id="caught"), pytest.param(0.0, "Pass", id="none")],
 )
+@pytest.mark.full
 def test_one_request_of_ten_thousand_is_missed(kubectl, namespace, judged, dropped, verdict):
     """A drained node drops nothing by itself, so that what is caught is what was put there."""
     served_system(kubectl, namespace, 3, dropped=dropped)

@@ -52,6 +52,10 @@ class Chaos(Model):
         default=(), max_length=64, description="When faults may happen; empty means at any time."
     )
     max_duration: Duration = Field(default="2m", description="Longest time that a fault may last.")
+    patience: Duration = Field(
+        default="1m",
+        description="How long unhealthy nodes, or too few of them, are waited for before the fault is refused.",
+    )
     seed: int | None = Field(
         default=None,
         ge=0,

@@ -11,6 +11,7 @@ import datetime as dt
 
 import attrs
 
+from perfrun.api.durations import seconds
 from perfrun.api.faults import FINALIZER, FaultStatus, NodeFault
 from perfrun.api.plan import Stage
 from perfrun.api.run import StageStatus
@@ -29,13 +30,14 @@ _CONSEQUENCES = frozenset({"", "CalledOff", "EndedEarly", "FaultNotProven"})
 
 _AGAIN = frozenset({"AgentLate", "AnotherFault", "FaultLate", "ClusterUnhealthy"})
 
+_PASSING = frozenset({"ClusterUnhealthy", "NotEnoughNodes"})
+"""What may pass by itself in the time that the target grants, such as pods that start again after the fault before."""
+
 _PATIENCE = {
-    "ClusterUnhealthy": dt.timedelta(seconds=60),
-    "NotEnoughNodes": dt.timedelta(seconds=60),
     "NoEndpoints": dt.timedelta(seconds=15),
     "AnotherFault": dt.timedelta(minutes=5),
 }
-"""How long what may pass by itself is waited for, such as pods that start again after the fault before."""
+"""How long what a target has no say in is waited for."""
 
 
 def intend(stage: Stage, start_at: dt.datetime, scene: Scene) -> FaultStatus:
@@ -56,8 +58,10 @@ def intend(stage: Stage, start_at: dt.datetime, scene: Scene) -> FaultStatus:
     return intended.replace(nodes=nodes)
 
 
-def patience(fault: FaultStatus) -> dt.timedelta:
+def patience(fault: FaultStatus, target: TargetSpec) -> dt.timedelta:
     """Return how long a refusal may be waited out before it is final; zero for what does not pass by itself."""
+    if fault.reason in _PASSING:
+        return dt.timedelta(seconds=seconds(target.chaos.patience))
     return _PATIENCE.get(fault.reason, dt.timedelta(0))
 
 

@@ -56,7 +56,7 @@ def _begin(load: Stage, fault: Stage, scene: Scene) -> tuple[Progress, ...]:
         return (ready,)
     failing = faults.intend(fault, ready.status.start_at, scene.after(ready))
     since = was.since or scene.now
-    if failing.state == "Refused" and scene.now < since + faults.patience(failing):
+    if failing.state == "Refused" and scene.now < since + faults.patience(failing, scene.target):
         waiting = was.replace(since=since, reason=failing.reason, message=failing.message)
         return (Progress(waiting, look_at=scene.now + RECHECK),)
     if failing.state == "Refused":

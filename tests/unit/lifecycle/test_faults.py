@@ -56,7 +56,7 @@ def test_a_refused_fault_starts_nothing_and_is_over_at_once():
     lab = Lab(chaos=Chaos())
     fault = lab.begin()
     assert (fault.state, fault.reason, fault.nodes) == ("Refused", "ChaosNotAllowed", ())
-    assert patience(fault) == seconds(0)
+    assert patience(fault, lab.scene().target) == seconds(0)
     lab.load("Lost", reason=fault.reason)
     assert lab.look().actions == ()
     assert (lab.stage.state, lab.stage.reason) == ("Lost", "ChaosNotAllowed")
@@ -64,7 +64,13 @@ def test_a_refused_fault_starts_nothing_and_is_over_at_once():
 
 def test_what_may_pass_is_waited_for():
     lab = Lab(foreign=("shop/other",))
-    assert patience(lab.begin()) > seconds(60)
+    assert patience(lab.begin(), lab.scene().target) > seconds(60)
+
+
+def test_unhealthy_nodes_are_waited_for_as_long_as_the_target_grants():
+    lab = Lab(count=4, chaos=Chaos(allowed=True, max_nodes=4, max_share=0.9, patience="7s"))
+    fault = lab.begin().replace(reason="ClusterUnhealthy")
+    assert patience(fault, lab.scene().target) == seconds(7)
 
 
 def test_the_run_is_held_before_agents_start_and_generators_keep_off():
