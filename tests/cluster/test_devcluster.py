@@ -140,6 +140,19 @@ def test_cadvisor_tells_of_each_node_through_prometheus(info: cluster.ClusterInf
     query(info.prometheus_url, 'count(up{job=~"apiserver|kubelet|cadvisor|coredns"} == 1) == 6')
 
 
+def test_exporters_tell_of_each_node_as_often_as_is_asked(info: cluster.ClusterInfo) -> None:
+    for series, per_minute in (
+        ('node_cpu_seconds_total{cpu="0",mode="idle"}', 4),
+        ("node_memory_MemAvailable_bytes", 4),
+        ('probe_icmp_duration_seconds{phase="rtt"}', 12),
+        ("node_network_receive_bytes_total", 12),
+        ("node_network_receive_errs_total", 60),
+    ):
+        # Twenty seconds hold one or two of the slowest; a busy machine may be late for one of the fastest.
+        least = max(1, per_minute // 3 - 1)
+        query(info.prometheus_url, f"count(count_over_time({series}[20s]) >= {least}) == 2")
+
+
 def test_annotated_pods_are_scraped_as_often_as_they_say(info: cluster.ClusterInfo, web: str) -> None:
     found = query(info.prometheus_url, f'answer_to_everything{{pod="{web}"}}')[0]
     assert found["value"][1] == "42"

@@ -12,7 +12,18 @@ from pathlib import Path
 
 import attrs
 
-from perfrun.devcluster import addons, cgroups, configs, controlplane, images, monitoring, mounts, network, pki
+from perfrun.devcluster import (
+    addons,
+    cgroups,
+    configs,
+    controlplane,
+    exporters,
+    images,
+    monitoring,
+    mounts,
+    network,
+    pki,
+)
 from perfrun.devcluster.api import ApiClient, node_ready
 from perfrun.devcluster.errors import DevClusterError
 from perfrun.devcluster.layout import CLUSTER_DOMAIN, CONTROL_PLANE, RUN, Layout
@@ -70,6 +81,9 @@ class BringUp:
                     node.result()
             self._join(client)
             controlplane.start_services(self._programs, layout, monitoring.RETENTION)
+            for number in layout.node_numbers:
+                exporters.start_on_node(self._programs, layout, number)
+            exporters.start_prober(self._programs, layout)
             self._finish(client)
 
     @property
@@ -91,6 +105,7 @@ class BringUp:
             pki.write_kubeconfig(layout, user, self._kubeconfigs / user)
         pki.write_kubeconfig(layout, "admin", layout.kubeconfig)
         monitoring.write(layout, self._kubeconfigs / "coredns", self._kubeconfigs / "prometheus")
+        exporters.write(layout)
         proxy = configs.kube_proxy(layout, self._kubeconfigs / "kube-proxy", layout.node_name(1))
         (layout.root / f"kube-proxy-{CONTROL_PLANE}.json").write_text(json.dumps(proxy))
         self._events.step("certificates made")

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from perfrun.devcluster.exporters import JOBS_OF_NODES, relabel, scrape_configs
 from perfrun.devcluster.layout import CLUSTER_DOMAIN, Layout
 
 SCRAPE_INTERVAL = "5s"
@@ -36,7 +37,7 @@ def corefile(layout: Layout, kubeconfig: Path) -> str:
 
 
 def prometheus(layout: Layout, kubeconfig: Path, interval: str = SCRAPE_INTERVAL) -> dict[str, Any]:
-    """Prometheus: API server, DNS, kubelets, their cAdvisor, and pods that ask for it.
+    """Prometheus: API server, DNS, kubelets, their cAdvisor, what exporters tell of nodes, and pods that ask for it.
 
     A pod asks by `prometheus.io/scrape: "true"`, with `prometheus.io/port`, `/path` and `/scheme` as usual, and may
     state its own interval in `perfrun.dev/scrape-interval`.
@@ -52,7 +53,10 @@ def prometheus(layout: Layout, kubeconfig: Path, interval: str = SCRAPE_INTERVAL
     def discover(role: str) -> list[dict[str, str]]:
         return [{"role": role, "kubeconfig_file": str(kubeconfig)}]
 
-    node = _relabel("__meta_kubernetes_node_name", "node")
+    def every(usual: str) -> dict[str, str]:
+        return {} if interval == FIRST_SCRAPE_INTERVAL else {"scrape_interval": usual}
+
+    node = relabel("__meta_kubernetes_node_name", "node")
     address = layout.control_plane_ip
     return {
         "global": {"scrape_interval": interval, "evaluation_interval": interval},
@@ -68,6 +72,7 @@ def prometheus(layout: Layout, kubeconfig: Path, interval: str = SCRAPE_INTERVAL
                 "kubernetes_sd_configs": discover("node"),
                 "relabel_configs": [node],
             },
+            *scrape_configs(discover, every),
             {
                 "job_name": "pods",
                 # Small programs serve plain text without saying so.
@@ -93,19 +98,15 @@ def _pod_relabelling() -> list[dict[str, Any]]:
             "regex": "(.+:[0-9]+)",
             "target_label": "__address__",
         },
-        _relabel(f"{annotation}prometheus_io_path", "__metrics_path__", "(.+)"),
-        _relabel(f"{annotation}prometheus_io_scheme", "__scheme__", "(https?)"),
-        _relabel(interval, "__scrape_interval__", "([0-9]+m?s)"),
-        _relabel(interval, "__scrape_timeout__", "([0-9]+m?s)"),
+        relabel(f"{annotation}prometheus_io_path", "__metrics_path__", "(.+)"),
+        relabel(f"{annotation}prometheus_io_scheme", "__scheme__", "(https?)"),
+        relabel(interval, "__scrape_interval__", "([0-9]+m?s)"),
+        relabel(interval, "__scrape_timeout__", "([0-9]+m?s)"),
         {"action": "labelmap", "regex": "__meta_kubernetes_pod_label_(app|app_kubernetes_io_.+|perfrun_dev_.+)"},
-        _relabel("__meta_kubernetes_namespace", "namespace"),
-        _relabel("__meta_kubernetes_pod_name", "pod"),
-        _relabel("__meta_kubernetes_pod_node_name", "node"),
+        relabel("__meta_kubernetes_namespace", "namespace"),
+        relabel("__meta_kubernetes_pod_name", "pod"),
+        relabel("__meta_kubernetes_pod_node_name", "node"),
     ]
-
-
-def _relabel(source: str, target: str, regex: str = "(.*)") -> dict[str, Any]:
-    return {"source_labels": [source], "regex": regex, "target_label": target}
 
 
 def write(layout: Layout, coredns_kubeconfig: Path, prometheus_kubeconfig: Path) -> None:
@@ -129,7 +130,7 @@ def _write_prometheus(layout: Layout, configuration: dict[str, Any]) -> None:
 
 
 def sees_all(layout: Layout) -> bool:
-    """Whether Prometheus has a first sample of every kubelet and its cAdvisor, and of API server and DNS."""
+    """Whether Prometheus has a first sample of every kubelet, cAdvisor and exporter, and of API server and DNS."""
     query = urllib.parse.urlencode({"query": "count by (job) (up == 1)"})
     url = f"{layout.prometheus_url}/api/v1/query?{query}"
     with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 -- see settle
@@ -140,5 +141,5 @@ def sees_all(layout: Layout) -> bool:
 
 def all_seen(up: Mapping[str, int], nodes: int) -> bool:
     """Whether these numbers of targets that are up, by job, are all that a cluster of so many nodes has."""
-    expected = {"kubelet": nodes, "cadvisor": nodes, "apiserver": 1, "coredns": 1}
+    expected = {**dict.fromkeys(("kubelet", "cadvisor", *JOBS_OF_NODES), nodes), "apiserver": 1, "coredns": 1}
     return all(up.get(job, 0) >= count for job, count in expected.items())

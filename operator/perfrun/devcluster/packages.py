@@ -16,6 +16,8 @@ BUSYBOX = Path("/bin/busybox")
 # Root's programs are not always on PATH, and runc from a Go module would lack seccomp.
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 RUNC = "runc"
+NODE_EXPORTER = "prometheus-node-exporter"
+BLACKBOX_EXPORTER = "prometheus-blackbox-exporter"
 # Asked by every package that starts a service (Debian policy manual, section 9.3.3.1); 101 is a refusal.
 _START_POLICY = Path("/usr/sbin/policy-rc.d")
 _NO_START = "#!/bin/sh\nexit 101\n"
@@ -54,6 +56,9 @@ _PACKAGES = (
     _Package("prometheus-nginx-exporter", _program("prometheus-nginx-exporter"), "prometheus-nginx-exporter.service"),
     # What benchmark pods measure the throughput of the container network with.
     _Package("iperf3", _program("iperf3"), "iperf3.service"),
+    # What is recorded of every node.
+    _Package(NODE_EXPORTER, _program(NODE_EXPORTER), "prometheus-node-exporter.service"),
+    _Package(BLACKBOX_EXPORTER, _program(BLACKBOX_EXPORTER), "prometheus-blackbox-exporter.service"),
 )
 
 

@@ -1,6 +1,7 @@
 """The cluster's programs: started once, logged, and started again when they end, as an init system would."""
 
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -42,8 +43,9 @@ class Programs:
         self._running: dict[str, _Running] = {}
 
     def start(self, name: str, namespace: str, *command: str, before: tuple[str, ...] = ()) -> None:
-        """Start a program that the tool cache holds, with other words before its path."""
-        program = Program(name, namespace, (*before, str(self._bin_dir / command[0]), *command[1:]))
+        """Start a program of the tool cache, or else of the machine, with other words before its path."""
+        found = shutil.which(command[0], path=f"{self._bin_dir}:{SYSTEM_PATH}") or command[0]
+        program = Program(name, namespace, (*before, found, *command[1:]))
         running = _Running(program, self._spawn(program))
         with self._lock:
             self._running[name] = running

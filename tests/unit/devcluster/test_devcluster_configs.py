@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfrun.devcluster import bringup, configs, images, monitoring, supervisor, tools
+from perfrun.devcluster import bringup, configs, exporters, images, monitoring, supervisor, tools
 from perfrun.devcluster.errors import DevClusterError
 from perfrun.devcluster.layout import Layout
 from perfrun.devcluster.state import Events, ProcessId, read_events
@@ -130,12 +131,16 @@ def test_without_go_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> 
         tools.binary("helm")
 
 
+OF_NODES = dict.fromkeys(("kubelet", "cadvisor", "node", "node-network", "node-errors", "latency"), 2)
+
+
 @pytest.mark.parametrize(
     ("up", "seen"),
     [
-        ({"kubelet": 2, "cadvisor": 2, "apiserver": 1, "coredns": 1, "pods": 9}, True),
-        ({"kubelet": 2, "cadvisor": 1, "apiserver": 1, "coredns": 1}, False),
-        ({"kubelet": 2, "cadvisor": 2, "apiserver": 1}, False),
+        ({**OF_NODES, "apiserver": 1, "coredns": 1, "pods": 9}, True),
+        ({**OF_NODES, "apiserver": 1, "coredns": 1, "cadvisor": 1}, False),
+        ({**OF_NODES, "apiserver": 1, "coredns": 1, "node-errors": 1}, False),
+        ({**OF_NODES, "apiserver": 1}, False),
         ({}, False),
     ],
 )
@@ -149,4 +154,30 @@ def test_only_the_first_scrapes_are_hurried() -> None:
     usual = monitoring.prometheus(layout, kubeconfig)
     assert hurried["global"]["scrape_interval"] == "1s"
     assert usual["global"]["scrape_interval"] == "5s"
-    assert hurried["scrape_configs"] == usual["scrape_configs"]
+    jobs = hurried["scrape_configs"], usual["scrape_configs"]
+    assert not any("scrape_interval" in job for job in jobs[0])
+    assert jobs[0] == [{key: job[key] for key in job if key != "scrape_interval"} for job in jobs[1]]
+
+
+def test_each_series_of_a_node_has_one_interval() -> None:
+    configuration = monitoring.prometheus(Layout(name="a", slot=0, nodes=2, state_root=Path("/s")), Path("/k"))
+    jobs = {job["job_name"]: job for job in configuration["scrape_configs"]}
+    assert {name: jobs[name]["scrape_interval"] for name in exporters.JOBS_OF_NODES} == {
+        "node": "15s", "node-network": "5s", "node-errors": "1s", "latency": "5s",
+    }  # fmt: skip
+    network, errors = (jobs[name] for name in ("node-network", "node-errors"))
+    assert network["params"] == errors["params"]
+    assert not set(network["params"]["collect[]"]) & set(jobs["node"]["params"]["collect[]"])
+    [dropped], [kept] = network["metric_relabel_configs"], errors["metric_relabel_configs"]
+    assert (dropped.pop("action"), kept.pop("action")) == ("drop", "keep")
+    assert dropped == kept
+
+
+def test_prometheus_takes_both_configurations(tmp_path: Path) -> None:
+    layout = Layout(name="a", slot=0, nodes=2, state_root=tmp_path)
+    for interval in (monitoring.FIRST_SCRAPE_INTERVAL, monitoring.SCRAPE_INTERVAL):
+        path = tmp_path / "prometheus.yml"
+        path.write_text(json.dumps(monitoring.prometheus(layout, Path("/k"), interval)))
+        promtool = [tools.binary("promtool"), "check", "config", "--syntax-only", path]
+        answer = subprocess.run(promtool, capture_output=True, text=True, check=False)
+        assert answer.returncode == 0, answer.stderr
