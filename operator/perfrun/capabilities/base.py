@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Literal, Protocol
 
@@ -60,6 +61,25 @@ class FoundPeak:
 
 
 @attrs.frozen
+class LiveRecord:
+    """How the forecasts of one metric did that were kept until their time had come.
+
+    ``count`` of them were scored since the moment ``since`` (when the first of these was made), ``apart`` of which do
+    not overlap in time. ``wape`` and ``coverage`` are in percent, over all of their points together; None where no
+    point could be scored. ``nominal`` is the coverage that their intervals were made for, and ``naive`` what seasonal
+    naive's WAPE is on the same points; None where not all of them tell.
+    """
+
+    count: int
+    wape: float | None
+    coverage: float | None
+    since: dt.datetime | None = None
+    apart: int = 0
+    nominal: float | None = None
+    naive: float | None = None
+
+
+@attrs.frozen
 class Evidence:
     """All that is known when a claim is measured: the result of its stage, or the reason why there is none.
 
@@ -72,6 +92,8 @@ class Evidence:
     Of a pod or fault that goes along with a load: ``shards`` and ``rate`` are of that load, ``beside`` the results of
     all pods that went along with it by stage id, and ``lacking`` says of those that left none why, in a sentence.
     ``peak`` is how its rate was found, where another load found it.
+
+    Of a forecast: ``kept`` says by the metric's key how earlier forecasts did.
     """
 
     result: Result | None = None
@@ -85,6 +107,7 @@ class Evidence:
     beside: Mapping[str, Result] = attrs.field(factory=dict)
     lacking: Mapping[str, str] = attrs.field(factory=dict)
     answer: QueryAnswer | None = None
+    kept: Mapping[str, LiveRecord] = attrs.field(factory=dict)
     pod: str = ""
     lost_reason: str = ""
     lost_message: str = ""
@@ -122,6 +145,31 @@ class NotMeasured:
     source: Source | None = None
     window: TimeWindow | None = None
     facts: Mapping[str, JSON] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Refuted:
+    """The claim is contradicted by something besides its number, which is told nevertheless.
+
+    ``message`` is a sentence that says by what, such as that a node has no series at all.
+    """
+
+    reason: str
+    message: str
+    measured: Measured
+
+
+@attrs.frozen
+class Unproven:
+    """The claim takes more than its number, and that was not shown; where the number alone breaks it, that decides."""
+
+    reason: str
+    message: str
+    measured: Measured
+
+
+Outcome = Measured | Refuted | Unproven | NotMeasured
+"""What measuring a claim may come to."""
 
 
 @attrs.frozen
@@ -168,7 +216,7 @@ class Capability(Protocol):
             PlanError: the target lacks something that the scenario needs.
         """
 
-    def measure(self, claim: Claim, evidence: Evidence, confidence: float) -> Measured | NotMeasured:
+    def measure(self, claim: Claim, evidence: Evidence, confidence: float) -> Outcome:
         """Turn the evidence into a value in the claim's unit."""
 
 

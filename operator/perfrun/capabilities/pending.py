@@ -13,12 +13,7 @@ import attrs
 from perfrun.api.plan import Claim
 from perfrun.api.target import TargetSpec
 from perfrun.capabilities.base import Capability, Evidence, NotMeasured, Settings
-from perfrun.capabilities.words import (
-    forecast,
-    memory,
-    optimization,
-    telemetry,
-)
+from perfrun.capabilities.words import memory, optimization
 from perfrun.language.model import Scenario
 from perfrun.language.vocabulary import Vocabulary
 
@@ -42,7 +37,7 @@ class Pending:
         return NotMeasured(reason="NotImplemented", message=f"this version of perfrun cannot measure {self.name} yet")
 
 
-_WORDS: Final = (optimization, memory, telemetry, forecast)
+_WORDS: Final = (optimization, memory)
 
 PENDING: Final[tuple[Capability, ...]] = tuple(Pending(words.NAME, words.VOCABULARY) for words in _WORDS)
 """What runs report as NotImplemented; a capability leaves this tuple when it is built."""

@@ -15,11 +15,13 @@ from perfrun.api.target import TargetSpec
 from perfrun.capabilities.base import Capability
 from perfrun.capabilities.custom import Custom
 from perfrun.capabilities.faults import Faults
+from perfrun.capabilities.forecast import Forecast
 from perfrun.capabilities.load import Load
 from perfrun.capabilities.network import Network
 from perfrun.capabilities.pending import PENDING
 from perfrun.capabilities.sampling import Sampling
 from perfrun.capabilities.spikes import Spikes
+from perfrun.capabilities.telemetry import Telemetry
 from perfrun.language.vocabulary import Vocabulary
 
 GROUP = "perfrun.capabilities"
@@ -61,7 +63,9 @@ def _registry() -> Registry:
 
 def load(points: importlib.metadata.EntryPoints | tuple[importlib.metadata.EntryPoint, ...]) -> Registry:
     """Return the registry of the built-in capabilities and those that the entry points give."""
-    found: list[Capability] = [Sampling(), Load(), Faults(), Network(), Spikes(), Custom(), *PENDING]
+    found: list[Capability] = [
+        Sampling(), Load(), Faults(), Network(), Spikes(), Telemetry(), Forecast(), Custom(), *PENDING,
+    ]  # fmt: skip
     failed = []
     for point in points:
         try:

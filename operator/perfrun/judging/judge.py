@@ -2,7 +2,7 @@
 
 The rule is the same for every claim: what decides is not the measured value but the end of its confidence interval.
 Pass needs the unfavourable end to keep the promise; Fail needs the favourable end to break it; anything between is
-Inconclusive, and no data is never a pass.
+Inconclusive, and no data is never a pass. Where a claim is about more than its number, the rest can only make it worse.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import attrs
 from perfrun.api.feature import Policy
 from perfrun.api.plan import Claim
 from perfrun.api.verdicts import Verdict
-from perfrun.capabilities.base import Measured, NotMeasured
+from perfrun.capabilities.base import Measured, NotMeasured, Outcome, Refuted, Unproven
 from perfrun.judging.wording import (
     SYMBOLS,
     counted,
@@ -36,13 +36,25 @@ class Judgement:
     message: str
 
 
-def judge(claim: Claim, measured: Measured | NotMeasured, policy: Policy, confidence: float) -> Judgement:
+def judge(claim: Claim, outcome: Outcome, policy: Policy, confidence: float) -> Judgement:
     """Return the verdict on a claim.
 
     ``confidence`` is that of the interval, for the wording; value, bounds and limit are in the claim's unit.
     """
-    if isinstance(measured, NotMeasured):
-        return _unmeasured(claim, measured, policy)
+    match outcome:
+        case NotMeasured():
+            return _unmeasured(claim, outcome, policy)
+        case Refuted():
+            return _besides(claim, outcome, Verdict.FAIL, confidence)
+        case Unproven():
+            by_number = _by_number(claim, outcome.measured, policy, confidence)
+            failed = by_number.verdict is Verdict.FAIL
+            return by_number if failed else _besides(claim, outcome, Verdict.INCONCLUSIVE, confidence)
+        case _:
+            return _by_number(claim, outcome, policy, confidence)
+
+
+def _by_number(claim: Claim, measured: Measured, policy: Policy, confidence: float) -> Judgement:
     below = claim.comparator in ("<", "<=")
     # What never came took longer than any limit.
     never = below and measured.value == measured.lower == math.inf
@@ -73,6 +85,12 @@ def _unmeasured(claim: Claim, measured: NotMeasured, policy: Policy) -> Judgemen
     return Judgement(Verdict.INCONCLUSIVE, measured.reason, text)
 
 
+def _besides(claim: Claim, outcome: Refuted | Unproven, verdict: Verdict, confidence: float) -> Judgement:
+    """Return the verdict that is not the number's, with the number among the details."""
+    parts = [_relation(claim, outcome.measured), *_parts(claim, outcome.measured, confidence)]
+    return Judgement(verdict, outcome.reason, f"{outcome.message} ({', '.join(parts)})")
+
+
 def _undecided(claim: Claim, measured: Measured, confidence: float) -> Judgement:
     promised = f"{SYMBOLS[claim.comparator]} {limit_number(claim.limit)} {claim.unit}".rstrip()
     shown = quantity(measured.value, claim.unit)
@@ -93,10 +111,14 @@ def _relation(claim: Claim, measured: Measured) -> str:
 
 
 def _details(claim: Claim, measured: Measured, confidence: float) -> str:
+    return f" ({', '.join(_parts(claim, measured, confidence))})"
+
+
+def _parts(claim: Claim, measured: Measured, confidence: float) -> list[str]:
     parts = []
     if not measured.lower == measured.upper == measured.value:
         parts.append(interval(measured.lower, measured.upper, claim.unit, confidence))
     parts.append(counted(measured.samples, "sample"))
     if measured.note:
         parts.append(measured.note)
-    return f" ({', '.join(parts)})"
+    return parts

@@ -13,7 +13,7 @@ from perfrun.api.feature import Policy
 from perfrun.api.plan import Claim, PlannedScenario, PlannedStep
 from perfrun.api.run import ScenarioStatus, StepStatus
 from perfrun.api.verdicts import Verdict, worst
-from perfrun.capabilities.base import Evidence, Measured, NotMeasured
+from perfrun.capabilities.base import Evidence, NotMeasured, Outcome, Refuted, Unproven
 from perfrun.capabilities.registry import capability
 from perfrun.judging.judge import Judgement, judge
 from perfrun.judging.wording import counted
@@ -112,11 +112,11 @@ def _claimed(
             limit=claim.limit,
             comparator=claim.comparator,
         )
-    measured = _measure(claim, evidence, confidence)
-    return _status(step, claim, measured, judge(claim, measured, policy, confidence), confidence)
+    outcome = _measure(claim, evidence, confidence)
+    return _status(step, claim, outcome, judge(claim, outcome, policy, confidence), confidence)
 
 
-def _measure(claim: Claim, evidence: Evidence, confidence: float) -> Measured | NotMeasured:
+def _measure(claim: Claim, evidence: Evidence, confidence: float) -> Outcome:
     name = claim.subject.partition(".")[0]
     owner = capability(name)
     if owner is None:
@@ -129,9 +129,8 @@ def _measure(claim: Claim, evidence: Evidence, confidence: float) -> Measured | 
         return NotMeasured(reason="MeasureFailed", message=message, broken=True)
 
 
-def _status(
-    step: PlannedStep, claim: Claim, measured: Measured | NotMeasured, judgement: Judgement, confidence: float
-) -> StepStatus:
+def _status(step: PlannedStep, claim: Claim, outcome: Outcome, judgement: Judgement, confidence: float) -> StepStatus:
+    measured = outcome.measured if isinstance(outcome, Refuted | Unproven) else outcome
     common = StepStatus(
         keyword=step.keyword,
         text=step.text,

@@ -42,7 +42,7 @@ def named(*steps: str) -> str:
         ("gpu_kernel_optimization", ["optimization", "memory"]),
         ("load_balancing", [""] * 3),
         ("network_performance", [""] * 2),
-        ("system_performance", ["telemetry", "forecast"]),
+        ("system_performance", [""] * 2),
     ],
 )
 def test_the_six_features_compile(name: str, lacking: list[str]) -> None:

@@ -16,16 +16,24 @@ def _accuracy(limit: Quantity, rows: tuple[Mapping[str, Any], ...]) -> Meaning:
     return claim(NAME, "prediction_error", "<=", limit, "prediction error", rows=rows)
 
 
-VOCABULARY = Vocabulary(
-    capability=NAME,
-    title="Performance modelling",
-    phrases=(
-        Phrase("historical performance data", "context", lambda: meaning(NAME, "history")),
-        Phrase("building a performance model", "action", lambda: meaning(NAME, "model")),
-        Phrase(
-            "prediction accuracy should be within {quantity} for:", "outcome", _accuracy,
-            dimensions=("percent",), example="prediction accuracy should be within 10% for:",
-            columns=(Column("metric", choices=METRICS, key=True), Column("prediction_window", "time")),
+def vocabulary(own: tuple[str, ...] = ()) -> Vocabulary:
+    """Return the words of performance modelling, with a target's ``own`` metrics among those that a table may name."""
+    return Vocabulary(
+        capability=NAME,
+        title="Performance modelling",
+        phrases=(
+            Phrase("historical performance data", "context", lambda: meaning(NAME, "history")),
+            Phrase("building a performance model", "action", lambda: meaning(NAME, "model")),
+            Phrase(
+                "prediction accuracy should be within {quantity} for:", "outcome", _accuracy,
+                dimensions=("percent",), example="prediction accuracy should be within 10% for:",
+                columns=(
+                    Column("metric", choices=tuple(dict.fromkeys((*METRICS, *own))), key=True),
+                    Column("prediction_window", "time"),
+                ),
+            ),
         ),
-    ),
-)  # fmt: skip
+    )  # fmt: skip
+
+
+VOCABULARY = vocabulary()

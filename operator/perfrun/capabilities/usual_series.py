@@ -1,0 +1,149 @@
+"""Where metrics usually are: the series and queries that are taken where a target names none of its own.
+
+Names are those of node-exporter, the kubelet's cAdvisor, NVIDIA's and AMD's exporters, the blackbox exporter, and of
+the HTTP metrics of Prometheus' client libraries, OpenTelemetry, Istio and ingress-nginx. ``$window`` in a query stands
+for the time between two points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from perfrun.api.target import TargetSpec
+from perfrun.api.telemetry import Foretold, Recorded, Resource
+
+_LINKS: Final = 'device=~"eth.*|en[opsx].*|bond.*|ib.*"'
+"""The nodes' own links: those of pods come and go with them."""
+
+RECORDED: Final[Mapping[str, Recorded]] = {
+    "CPU utilization": Recorded(
+        series=('node_cpu_seconds_total{mode="idle"}', 'container_cpu_usage_seconds_total{id="/"}'), per="node"
+    ),
+    "Memory usage": Recorded(
+        series=("node_memory_MemAvailable_bytes", 'container_memory_working_set_bytes{id="/"}'), per="node"
+    ),
+    "GPU utilization": Recorded(
+        series=("DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_PROF_GR_ENGINE_ACTIVE", "gpu_gfx_activity"), per="gpuNode"
+    ),
+    "Network latency": Recorded(
+        series=('probe_icmp_duration_seconds{phase="rtt"}', "probe_duration_seconds", "ping_rtt_mean_seconds"),
+        per="node",
+    ),
+    "Throughput": Recorded(series=(f"node_network_receive_bytes_total{{{_LINKS}}}",), per="node"),
+    "Error rates": Recorded(series=(f"node_network_receive_errs_total{{{_LINKS}}}",), per="node"),
+}  # fmt: skip
+"""Series by type of metric; the first of each that a server has samples of is taken."""
+
+SERVED: Final = Recorded(
+    series=(
+        "http_requests_total", "http_server_request_duration_seconds_count", "http_request_duration_seconds_count",
+        "nginx_http_requests_total", "istio_requests_total",
+    ),
+    per="pod",
+)  # fmt: skip
+"""The throughput of a target that names a Service: requests to each of its pods."""
+
+
+def recorded(target: TargetSpec, name: str) -> Recorded:
+    """Return where the samples of a type of metric are: where the target says, else where they usually are.
+
+    Raises:
+        KeyError: the target does not say, and there is no usual place.
+    """
+    usual = SERVED if name == "Throughput" and target.service is not None else None
+    return target.telemetry.metrics.get(name) or usual or RECORDED[name]
+
+
+def _first(*queries: str) -> str:
+    """Return a query that answers with the first of these that has a value."""
+    return " or ".join(f"({each})" for each in queries)
+
+
+def _mean(histogram: str, scale: str = "") -> str:
+    return f"sum(rate({histogram}_sum[$window])) / sum(rate({histogram}_count[$window])){scale}"
+
+
+FORETOLD: Final[Mapping[str, Foretold]] = {
+    "Response time": Foretold(
+        query=_first(
+            _mean("http_request_duration_seconds"), _mean("http_server_request_duration_seconds"),
+            _mean("istio_request_duration_milliseconds", " / 1000"),
+            _mean("nginx_ingress_controller_request_duration_seconds"),
+            "avg(avg_over_time(probe_duration_seconds[$window]))",
+        ),
+        unit="s",
+    ),
+    "Resource usage": Foretold(
+        query=_first(
+            'sum(rate(node_cpu_seconds_total{mode!~"idle|iowait|steal"}[$window]))',
+            'sum(rate(container_cpu_usage_seconds_total{id="/"}[$window]))',
+        ),
+        unit="cores",
+    ),
+    "Throughput": Foretold(
+        query=_first(
+            "sum(rate(http_requests_total[$window]))", "sum(rate(http_request_duration_seconds_count[$window]))",
+            "sum(rate(http_server_request_duration_seconds_count[$window]))",
+            "sum(rate(istio_requests_total[$window]))", "sum(rate(nginx_http_requests_total[$window]))",
+        ),
+        unit="1/s",
+    ),
+}  # fmt: skip
+"""Histories by metric: mean response time, cores in use on all nodes, requests per second."""
+
+
+def foretold(target: TargetSpec, name: str) -> Foretold:
+    """Return the history of a metric: as the target has it, else as it usually is.
+
+    Raises:
+        KeyError: the target does not say, and there is no usual one.
+    """
+    return target.forecast.metrics.get(name) or FORETOLD[name]
+
+
+_DISKS: Final = 'device!~"loop.*|ram.*|sr.*"'
+
+RESOURCES: Final[Mapping[str, Resource]] = {
+    "CPU": Resource(
+        utilization=_first(
+            '1 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[$window]))',
+            'sum by (node) (rate(container_cpu_usage_seconds_total{id="/"}[$window])) '
+            "/ sum by (node) (machine_cpu_cores)",
+        ),
+        saturation=_first(
+            "sum by (instance) (rate(node_pressure_cpu_waiting_seconds_total[$window]))",
+            'clamp_min(node_load1 - on (instance) count by (instance) (node_cpu_seconds_total{mode="idle"}), 0)',
+        ),
+    ),
+    "memory": Resource(
+        utilization=_first(
+            "1 - avg by (instance) (node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes)",
+            'sum by (node) (container_memory_working_set_bytes{id="/"}) / sum by (node) (machine_memory_bytes)',
+        ),
+        saturation=_first(
+            "sum by (instance) (rate(node_pressure_memory_waiting_seconds_total[$window]))",
+            "sum by (instance) (rate(node_vmstat_pgmajfault[$window]))",
+        ),
+        errors="sum by (instance) (rate(node_vmstat_oom_kill[$window]))",
+    ),
+    "network": Resource(
+        utilization=f"max by (instance) (rate(node_network_transmit_bytes_total{{{_LINKS}}}[$window]) "
+        "/ (node_network_speed_bytes > 0))",
+        saturation=f"sum by (instance) (rate(node_network_transmit_drop_total{{{_LINKS}}}[$window]) "
+        f"+ rate(node_network_receive_drop_total{{{_LINKS}}}[$window]))",
+        errors=f"sum by (instance) (rate(node_network_transmit_errs_total{{{_LINKS}}}[$window]) "
+        f"+ rate(node_network_receive_errs_total{{{_LINKS}}}[$window]))",
+    ),
+    "disk": Resource(
+        utilization=f"max by (instance) (rate(node_disk_io_time_seconds_total{{{_DISKS}}}[$window]))",
+        saturation=f"max by (instance) (clamp_min(rate(node_disk_io_time_weighted_seconds_total{{{_DISKS}}}[$window]) "
+        f"- rate(node_disk_io_time_seconds_total{{{_DISKS}}}[$window]), 0))",
+        errors="sum by (instance) (node_filesystem_device_error)",
+    ),
+    "GPU": Resource(
+        utilization="max by (instance, gpu) (avg_over_time(DCGM_FI_DEV_GPU_UTIL[$window])) / 100",
+        errors="sum by (instance, gpu) (rate(DCGM_FI_DEV_ECC_DBE_VOL_TOTAL[$window]))",
+    ),
+}  # fmt: skip
+"""Resources of the nodes, after Gregg's USE method: utilisation, saturation and errors of each instance."""
