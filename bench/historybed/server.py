@@ -21,6 +21,7 @@ from historybed.series import Series
 from perfrun.devcluster import tools
 
 _START_SECONDS: Final = 60.0
+_QUERIES: Final = "queries.log"
 
 
 @attrs.frozen
@@ -29,7 +30,7 @@ class Server:
 
     url: str
     process: subprocess.Popen[bytes]
-    data: Path
+    folder: Path
 
     def ask(self, path: str, **parameters: str | float) -> Any:
         """Return the data of its answer, such as ``ask("query", query="up")``."""
@@ -37,6 +38,11 @@ class Server:
             f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}", timeout=60
         ) as answer:
             return json.load(answer)["data"]
+
+    def asked(self) -> list[dict[str, Any]]:
+        """Return what others asked of it so far: each query with its start, end and step (s; 0 of an instant one)."""
+        lines = (self.folder / _QUERIES).read_text(encoding="utf-8").splitlines()
+        return [json.loads(line)["params"] for line in lines]
 
 
 @contextlib.contextmanager
@@ -70,7 +76,8 @@ def start(
     rules_file, config_file = folder / "rules.json", folder / "prometheus.json"
     rules_file.write_text(json.dumps({"groups": list(rules)}))
     config_file.write_text(json.dumps({
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s",
+                   "query_log_file": str(folder / _QUERIES)},
         "rule_files": [str(rules_file)], "scrape_configs": list(scrape),
     }))  # fmt: skip
     url = f"http://{address}:{_free_port(address)}"
@@ -92,7 +99,7 @@ def start(
             process.wait()
             raise RuntimeError(f"Prometheus did not start: {log.read_text()[-1000:]}")
         time.sleep(0.02)
-    return Server(url, process, data)
+    return Server(url, process, folder)
 
 
 def _ready(url: str) -> bool:
