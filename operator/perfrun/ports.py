@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from perfrun.api.feature import ConfigMapKeyRef, FeatureStatus
+from perfrun.api.kept import ForecastStatus
 from perfrun.api.plan import Stage
 from perfrun.api.run import ArtifactLink, RunStatus, TimeWindow
 from perfrun.api.service import Workload
@@ -22,10 +23,13 @@ from perfrun.lifecycle.values import (
     CreateRun,
     Emit,
     Feature,
+    Keep,
+    Kept,
     Key,
     Missing,
     NodeView,
     OtherRun,
+    Ours,
     PodView,
     Run,
     StartPod,
@@ -55,11 +59,17 @@ class Cluster(Protocol):
     async def target(self, key: Key) -> Target | None:
         """Read a PerfTarget."""
 
+    async def forecast(self, key: Key) -> Kept | None:
+        """Read a PerfForecast."""
+
     async def config_map_key(self, namespace: str, ref: ConfigMapKeyRef) -> str | None:
         """Read one key of a ConfigMap."""
 
     async def runs_of(self, feature: Feature) -> tuple[Run, ...]:
         """List the PerfRuns that belong to a feature."""
+
+    async def forecasts_of(self, namespace: str, target: str) -> tuple[Kept, ...]:
+        """List the forecasts that are kept for a target."""
 
     async def pods_of(self, run: Run) -> Mapping[str, PodView]:
         """List the benchmark pods of a run by name."""
@@ -75,6 +85,9 @@ class Cluster(Protocol):
 
     async def save_target(self, target: Target, status: TargetStatus) -> Target:
         """Write a target's status; raises Conflict."""
+
+    async def save_forecast(self, kept: Kept, status: ForecastStatus) -> Kept:
+        """Write a forecast's status; raises Conflict."""
 
     async def start_pod(self, run: Run, action: StartPod) -> None:
         """Create the pod, unless one of this name is there."""
@@ -132,7 +145,13 @@ class Cluster(Protocol):
     async def delete_run(self, namespace: str, name: str) -> None:
         """Delete the run, if it is there."""
 
-    async def emit(self, about: Run | Feature | Target, event: Emit) -> None:
+    async def keep(self, run: Run, action: Keep) -> str:
+        """Create the forecast, unless one of this name is there; return why it cannot be kept, or an empty text."""
+
+    async def discard(self, namespace: str, name: str) -> None:
+        """Delete the forecast, if it is there."""
+
+    async def emit(self, about: Ours, event: Emit) -> None:
         """Record an Event about the object; best effort, never raises."""
 
 

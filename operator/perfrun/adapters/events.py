@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from perfrun.adapters import writing
 from perfrun.adapters.api import AlreadyExists, Api, NotFound, Refused
-from perfrun.lifecycle.values import Emit, Feature, Run, Target
+from perfrun.lifecycle.values import Emit, Ours
 from perfrun.ports import Clock, Conflict, Unavailable
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Recorder:
         self._instance = instance
         self._untold: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(_MOST)
 
-    def tell(self, about: Run | Feature | Target, event: Emit) -> None:
+    def tell(self, about: Ours, event: Emit) -> None:
         """Have an Event recorded soon; never raises and never waits."""
         try:
             self._untold.put_nowait(writing.event_body(about, event, self._clock.now(), self._instance))

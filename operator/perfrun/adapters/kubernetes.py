@@ -21,6 +21,7 @@ from perfrun.adapters.disturbing import Disturbing, Wrote
 from perfrun.adapters.draining import Draining
 from perfrun.adapters.events import Recorder
 from perfrun.adapters.externals import Externals
+from perfrun.adapters.forecasts import Forecasts
 from perfrun.adapters.paths import object_path, or_none, pods_path
 from perfrun.adapters.podview import image_digests, pod_view
 from perfrun.adapters.protection import Protection
@@ -30,6 +31,7 @@ from perfrun.adapters.servedlogs import ServedLogs
 from perfrun.adapters.starting import Starting
 from perfrun.api import API_VERSION
 from perfrun.api.feature import ConfigMapKeyRef, FeatureStatus
+from perfrun.api.kept import ForecastStatus
 from perfrun.api.plan import Stage
 from perfrun.api.run import RunStatus
 from perfrun.api.service import Workload
@@ -41,11 +43,14 @@ from perfrun.lifecycle.values import (
     CreateRun,
     Emit,
     Feature,
+    Keep,
+    Kept,
     Key,
     Meta,
     Missing,
     NodeView,
     OtherRun,
+    Ours,
     PodView,
     Run,
     StartPod,
@@ -98,6 +103,7 @@ class KubernetesCluster:
         self._logs = ServedLogs(api)
         self._starting = Starting(api, pods, clock)
         self._externals = Externals(api, self._seeing)
+        self._forecasts = Forecasts(api, wrote)
         self._disturbing = Disturbing(
             api, pods, agents, clock, self._externals, Draining(api), self._starting.refused, wrote
         )
@@ -117,6 +123,11 @@ class KubernetesCluster:
         stored = await self._read(key)
         return None if stored is None else reading.target_of(stored)
 
+    async def forecast(self, key: Key) -> Kept | None:
+        """Read a PerfForecast; raises MalformedError where it cannot be understood."""
+        stored = await self._read(key)
+        return None if stored is None else reading.forecast_of(stored)
+
     async def config_map_key(self, namespace: str, ref: ConfigMapKeyRef) -> str | None:
         """Read one key of a ConfigMap; None where either is missing."""
         stored = await or_none(self._api.get(f"/api/v1/namespaces/{quote(namespace)}/configmaps/{quote(ref.name)}"))
@@ -127,6 +138,10 @@ class KubernetesCluster:
         selector = f"{labels.FEATURE}={label_value(feature.meta.name)}"
         found = await self._list(object_path("PerfRun", feature.meta.namespace), selector)
         return tuple(run for each in found if (run := _understood(each, feature.meta.uid)) is not None)
+
+    async def forecasts_of(self, namespace: str, target: str) -> tuple[Kept, ...]:
+        """List the forecasts that are kept for a target."""
+        return await _allowed(self._forecasts.of(namespace, target))
 
     async def pods_of(self, run: Run) -> Mapping[str, PodView]:
         """List the run's pods by name, those that the API server refused included."""
@@ -152,6 +167,10 @@ class KubernetesCluster:
     async def save_target(self, target: Target, status: TargetStatus) -> Target:
         """Replace the target's status; raises Conflict where the target changed or went."""
         return attrs.evolve(target, status=status, meta=await self._save(target, status.to_wire()))
+
+    async def save_forecast(self, kept: Kept, status: ForecastStatus) -> Kept:
+        """Replace the forecast's status; raises Conflict where the forecast changed or went."""
+        return attrs.evolve(kept, status=status, meta=await self._save(kept, status.to_wire()))
 
     async def start_pod(self, run: Run, action: StartPod) -> None:
         """Create the pod, unless it is there; raises Unavailable where it was refused, and ``pods_of`` tells why."""
@@ -231,7 +250,15 @@ class KubernetesCluster:
         """Delete the run, if it is there."""
         await or_none(self._api.delete(object_path("PerfRun", namespace, name)))
 
-    async def emit(self, about: Run | Feature | Target, event: Emit) -> None:
+    async def keep(self, run: Run, action: Keep) -> str:
+        """Create the forecast, unless one of this name is there; return why it cannot be kept, or an empty text."""
+        return await self._forecasts.keep(run, action)
+
+    async def discard(self, namespace: str, name: str) -> None:
+        """Delete the forecast, if it is there."""
+        await or_none(self._api.delete(object_path("PerfForecast", namespace, name)))
+
+    async def emit(self, about: Ours, event: Emit) -> None:
         """Have an Event recorded; it is on its way when this returns, and the work goes on."""
         self._events.tell(about, event)
 
@@ -269,7 +296,7 @@ class KubernetesCluster:
     async def _list(self, path: str, selector: str = "") -> list[dict[str, Any]]:
         return [each async for each in self._api.pages(path, selector)]
 
-    async def _save(self, about: Run | Feature | Target, status: Mapping[str, Any]) -> Meta:
+    async def _save(self, about: Ours, status: Mapping[str, Any]) -> Meta:
         meta = about.meta
         path = f"{object_path(writing.kind_of(about), meta.namespace, meta.name)}/status"
         try:

@@ -18,6 +18,7 @@ import attrs
 
 from perfrun.adapters.local_process import LocalProcess, Order
 from perfrun.api.feature import ConfigMapKeyRef, FeatureStatus
+from perfrun.api.kept import ForecastStatus
 from perfrun.api.plan import Stage
 from perfrun.api.run import RunStatus
 from perfrun.api.service import Workload
@@ -29,10 +30,13 @@ from perfrun.lifecycle.values import (
     CreateRun,
     Emit,
     Feature,
+    Keep,
+    Kept,
     Key,
     Missing,
     NodeView,
     OtherRun,
+    Ours,
     PodView,
     Run,
     StartPod,
@@ -99,12 +103,20 @@ class LocalCluster:
         """Return the target, if it is this one."""
         return self._target if key.name == self._target.meta.name else None
 
+    async def forecast(self, key: Key) -> Kept | None:  # noqa: ARG002 -- the port's signature
+        """Return None: nothing here outlives the run."""
+        return None
+
     async def config_map_key(self, namespace: str, ref: ConfigMapKeyRef) -> str | None:  # noqa: ARG002 -- the port's
         """Return None: there are no ConfigMaps."""
         return None
 
     async def runs_of(self, feature: Feature) -> tuple[Run, ...]:  # noqa: ARG002 -- the port's signature
         """Return nothing: without a cluster no feature owns a run."""
+        return ()
+
+    async def forecasts_of(self, namespace: str, target: str) -> tuple[Kept, ...]:  # noqa: ARG002 -- the port's signature
+        """Return nothing: nothing here outlives the run."""
         return ()
 
     async def pods_of(self, run: Run) -> Mapping[str, PodView]:  # noqa: ARG002 -- there is one run
@@ -133,6 +145,10 @@ class LocalCluster:
         """Keep the status."""
         self._target = attrs.evolve(target, status=status)
         return self._target
+
+    async def save_forecast(self, kept: Kept, status: ForecastStatus) -> Kept:
+        """Return the forecast with the status; nothing keeps it."""
+        return attrs.evolve(kept, status=status)
 
     async def start_pod(self, run: Run, action: StartPod) -> None:
         """Start the process of one attempt, unless it was started before."""
@@ -220,7 +236,14 @@ class LocalCluster:
     async def delete_run(self, namespace: str, name: str) -> None:
         """Do nothing: the run ends with this process."""
 
-    async def emit(self, about: Run | Feature | Target, event: Emit) -> None:
+    async def keep(self, run: Run, action: Keep) -> str:  # noqa: ARG002 -- the port's signature
+        """Return that nobody would be there to score it."""
+        return f"only an operator scores forecasts: {WHAT_TO_DO}"
+
+    async def discard(self, namespace: str, name: str) -> None:
+        """Do nothing: nothing is kept."""
+
+    async def emit(self, about: Ours, event: Emit) -> None:
         """Do nothing: whoever runs this sees the status itself."""
 
     async def _store(self, path: str, line: bytes) -> None:

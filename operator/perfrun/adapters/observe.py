@@ -14,11 +14,15 @@ from perfrun.api.plan import Stage
 from perfrun.api.run import Frozen, RunSpec, StageStatus, TimeWindow
 from perfrun.api.target import Prometheus, TargetSpec
 from perfrun.capabilities.base import QueryAnswer
+from perfrun.lifecycle.decide_forecast import due
+from perfrun.lifecycle.keeping import foretells
 from perfrun.lifecycle.needs import needs
 from perfrun.lifecycle.values import (
     Feature,
     FeatureObservation,
+    ForecastObservation,
     HandedIn,
+    Kept,
     Key,
     Missing,
     Run,
@@ -52,7 +56,8 @@ async def observe_run(run: Run, world: World) -> RunObservation:
     results, answers, images = await asyncio.gather(
         _results(run, frozen, world), _answers(run, frozen, world), _images(run, frozen.target.selector, world.cluster)
     )
-    seen = RunObservation(pods=pods, results=results, answers=answers, images=images)
+    kept = await _kept(run, frozen, results, world.cluster)
+    seen = RunObservation(pods=pods, results=results, answers=answers, images=images, kept=kept)
     return await disturbed(run, needs(run), seen, world.cluster, world.artifacts)
 
 
@@ -64,6 +69,24 @@ async def observe_feature(feature: Feature, world: World) -> FeatureObservation:
         world.cluster.runs_of(feature),
     )
     return FeatureObservation(feature=text, target=target, runs=runs)
+
+
+async def observe_forecast(kept: Kept, world: World) -> ForecastObservation | None:
+    """Return what the forecast is scored with, or None where it is not due, or over."""
+    spec = kept.spec
+    if kept.status.state != "Waiting" or world.clock.now() < due(spec):
+        return None
+    target = await _target(kept.meta.namespace, spec.target_ref, world.cluster)
+    if isinstance(target, Missing) or target.prometheus is None:
+        return ForecastObservation(target)
+    window = TimeWindow(start=spec.points[0].at, end=spec.points[-1].at)
+    server = target.prometheus.replace(step=spec.step)
+    return ForecastObservation(target, await world.metrics.range(server, spec.query, window))
+
+
+async def _kept(run: Run, frozen: Frozen, results: Mapping[str, HandedIn], cluster: Cluster) -> tuple[Kept, ...]:
+    foretold = any(foretells(stage) and stage.id in results for stage in frozen.plan.stages)
+    return await cluster.forecasts_of(run.meta.namespace, run.spec.target_ref) if foretold else ()
 
 
 async def _text_of_run(run: Run, cluster: Cluster) -> str | Missing:

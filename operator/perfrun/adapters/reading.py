@@ -10,15 +10,18 @@ import pydantic
 
 from perfrun.api.base import Model
 from perfrun.api.feature import FeatureSpec, FeatureStatus
+from perfrun.api.kept import ForecastSpec, ForecastStatus
 from perfrun.api.run import RunSpec, RunStatus
 from perfrun.api.target import TargetSpec, TargetStatus
-from perfrun.lifecycle.values import Feature, Key, Kind, Meta, Run, Target
+from perfrun.lifecycle.values import Feature, Kept, Key, Kind, Meta, Run, Target
 
-PLURALS: Mapping[Kind, str] = {"PerfFeature": "perffeatures", "PerfRun": "perfruns", "PerfTarget": "perftargets"}
+PLURALS: Mapping[Kind, str] = {
+    "PerfFeature": "perffeatures", "PerfRun": "perfruns", "PerfTarget": "perftargets", "PerfForecast": "perfforecasts",
+}  # fmt: skip
 """How each kind is spelt in paths."""
 
 M = TypeVar("M", bound=Model)
-Object = TypeVar("Object", Run, Feature, Target)
+Object = TypeVar("Object", Run, Feature, Target, Kept)
 
 
 class MalformedError(ValueError):
@@ -43,6 +46,11 @@ def feature_of(stored: Mapping[str, Any]) -> Feature:
 def target_of(stored: Mapping[str, Any]) -> Target:
     """Read a PerfTarget; raises MalformedError."""
     return _read("PerfTarget", stored, Target, TargetSpec, TargetStatus)
+
+
+def forecast_of(stored: Mapping[str, Any]) -> Kept:
+    """Read a PerfForecast; raises MalformedError."""
+    return _read("PerfForecast", stored, Kept, ForecastSpec, ForecastStatus)
 
 
 def meta_of(metadata: Mapping[str, Any]) -> Meta:

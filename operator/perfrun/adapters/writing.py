@@ -12,14 +12,14 @@ from typing import Any, Final
 
 from perfrun.api import API_VERSION, GROUP
 from perfrun.api.durations import rfc3339
-from perfrun.lifecycle.values import Emit, Feature, Kind, Run, Target
+from perfrun.lifecycle.values import Emit, Feature, Kept, Kind, Ours, Run, Target
 from perfrun.manifests.names import event_name
 
 _LONGEST_NOTE: Final = 1024
 _LONGEST_INSTANCE: Final = 128
 
 
-def kind_of(about: Run | Feature | Target) -> Kind:
+def kind_of(about: Ours) -> Kind:
     """Return the kind of an object that was read."""
     match about:
         case Run():
@@ -28,9 +28,11 @@ def kind_of(about: Run | Feature | Target) -> Kind:
             return "PerfFeature"
         case Target():
             return "PerfTarget"
+        case Kept():
+            return "PerfForecast"
 
 
-def status_body(about: Run | Feature | Target, status: Mapping[str, Any]) -> dict[str, Any]:
+def status_body(about: Ours, status: Mapping[str, Any]) -> dict[str, Any]:
     """Return the body that replaces an object's status, unless the object changed since it was read."""
     meta = about.meta
     return {
@@ -44,7 +46,7 @@ def status_body(about: Run | Feature | Target, status: Mapping[str, Any]) -> dic
     }  # fmt: skip
 
 
-def event_body(about: Run | Feature | Target, event: Emit, now: dt.datetime, instance: str) -> dict[str, Any]:
+def event_body(about: Ours, event: Emit, now: dt.datetime, instance: str) -> dict[str, Any]:
     """Return an Event whose name follows from what it tells, so that telling it twice is found out."""
     meta = about.meta
     regarding = {

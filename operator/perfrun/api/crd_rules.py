@@ -88,6 +88,13 @@ RULES: Final[Mapping[str, list[Rule]]] = {
             "chaos",
         ),
     ],
+    "ForecastSpec": [
+        _rule(
+            "self == oldSelf",
+            "a forecast that was made cannot change, or comparing it with what happened would mean nothing; delete it "
+            "instead",
+        ),
+    ],
     "TargetSpec": [
         _rule(
             "self.metrics.all(one, self.metrics.exists_one(other, other.name == one.name))",

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from perfrun.api import GROUP, VERSION
 from perfrun.api.crd_rules import rules_of
 from perfrun.api.feature import FeatureSpec, FeatureStatus
+from perfrun.api.kept import ForecastSpec, ForecastStatus
 from perfrun.api.run import RunSpec, RunStatus
 from perfrun.api.structural import Schema, structural
 from perfrun.api.target import TargetSpec, TargetStatus
@@ -110,6 +111,26 @@ KINDS: Final = (
             ("Message", "string", ".status.message", "What is wrong with it.", 0),
             _AGE,
         ),
+    ),
+    Kind(
+        "PerfForecast", "pfc",
+        "PerfForecast is what a run foretold of one metric. perfrun makes it, compares it with what happened when its "
+        "time has come, and lets later runs tell how such forecasts did. It goes with its PerfTarget.",
+        ForecastSpec, ForecastStatus,
+        (
+            ("Target", "string", ".spec.targetRef", "PerfTarget whose metric is foretold.", 0),
+            ("Metric", "string", ".spec.metric", "What is foretold.", 0),
+            ("Horizon", "string", ".spec.horizon", "How far ahead.", 0),
+            ("Due", "string", ".spec.points[-1:].at", "When all of it has happened.", 0),
+            ("WAPE", "number", ".status.wape", "Weighted absolute percentage error, percent.", 0),
+            ("Coverage", "number", ".status.coverage", "Share of points within the interval, percent.", 0),
+            ("Scored", "string", '.status.conditions[?(@.type=="Scored")].status', "Whether it was compared yet.", 0),
+            ("Backtest", "number", ".spec.backtest.wape", "Error of the model on history, percent.", 1),
+            ("Model", "string", ".spec.model", "The model that was chosen.", 1),
+            ("Message", "string", ".status.message", "How it did, in one sentence.", 1),
+            _AGE,
+        ),
+        selectable=(".spec.targetRef",),
     ),
 )  # fmt: skip
 

@@ -25,6 +25,14 @@ def seconds(text: str) -> float:
     return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
 
 
+def written(length: float) -> str:
+    """Return a length in seconds as a duration, such as ``24h``, ``1h30m`` or ``0.5s``; days are not told apart."""
+    minutes, rest = divmod(length, 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [f"{number:g}{unit}" for number, unit in ((hours, "h"), (minutes, "m"), (rest, "s")) if number]
+    return "".join(parts) or "0s"
+
+
 def _checked(text: str) -> str:
     seconds(text)
     return text
@@ -52,3 +60,16 @@ Time = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """A moment in UTC."""
+
+
+def _whole(moment: dt.datetime) -> dt.datetime:
+    return _utc(moment).replace(microsecond=0)
+
+
+Second = Annotated[
+    dt.datetime,
+    AfterValidator(_whole),
+    PlainSerializer(lambda moment: rfc3339(moment)[:19] + "Z", when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""A moment in UTC to the second, the way Kubernetes writes Time; for what people read in columns."""

@@ -48,7 +48,10 @@ class RunSpec(Model):
     target_ref: str = Field(min_length=1, max_length=253, description="Name of the PerfTarget in the same namespace.")
     tags: str = Field(default="", max_length=1024, description="Cucumber tag expression that selects scenarios.")
     revision: str = Field(default="", max_length=256, description="Revision under test.")
-    timeout: Duration = Field(default="1h", description="Longest time for the run.")
+    timeout: Duration | None = Field(
+        default=None,
+        description="Longest time for the run; left out, an hour, or twice what the plan expects where that is more.",
+    )
     policy: Policy = Field(default=Policy(), description="How evidence becomes a verdict.")
     cancel: bool = Field(default=False, description="true stops the run and undoes its faults.")
     ttl_after_finished: Duration | None = Field(default=None, description="Deleted this long after it finished.")
@@ -156,6 +159,14 @@ class ArtifactLink(Model):
     bytes: int = Field(description="Its size in bytes.")
 
 
+class KeptForecast(Model):
+    """A forecast that the run made and that is kept until it can be scored."""
+
+    metric: str = Field(description="The metric in the feature's words.")
+    name: str = Field(description="Name of the PerfForecast.")
+    due_at: Time = Field(description="When all of it has happened.")
+
+
 class RunStatus(Model):
     """How far a run has come and what it found."""
 
@@ -179,4 +190,5 @@ class RunStatus(Model):
     faults: tuple[FaultStatus, ...] = Field(default=(), description="Every fault, from intent to proof.")
     scaling: Scaling | None = Field(default=None, description="The workload that was scaled for the run.")
     artifacts: tuple[ArtifactLink, ...] = Field(default=(), description="Bulk evidence: results, report.")
+    forecasts: tuple[KeptForecast, ...] = Field(default=(), description="Every forecast that is kept.")
     images: dict[str, str] = Field(default_factory=dict, description="Image digests of the target's pods at the end.")

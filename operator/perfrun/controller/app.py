@@ -31,6 +31,7 @@ from perfrun.api import API_VERSION
 from perfrun.controller import handlers, session
 from perfrun.controller.access import Access
 from perfrun.controller.admission import Admission
+from perfrun.controller.forecasts import expose
 from perfrun.controller.http import Health, Services, probes, public
 from perfrun.controller.hub import Hub
 from perfrun.controller.leadership import Leadership, LeadershipLostError
@@ -42,7 +43,7 @@ from perfrun.controller.sweep import Sweeper
 from perfrun.controller.telemetry import Telemetry
 from perfrun.controller.watches import Watches
 from perfrun.lifecycle.values import Key
-from perfrun.ports import Unavailable
+from perfrun.ports import Clock, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Operator:
 
     settings: Settings
     api: Api
+    clock: Clock
     watches: Watches
     telemetry: Telemetry
     queue: WakeQueue
@@ -117,8 +119,9 @@ async def assemble(settings: Settings) -> Operator:
         namespace_of=hub.namespace_of,
     )  # fmt: skip
     operator = Operator(
-        settings, api, watches, telemetry, queue, hub, sweeper, events, leadership, registry, kopf_settings, services
-    )
+        settings, api, clock, watches, telemetry, queue, hub, sweeper, events, leadership, registry, kopf_settings,
+        services,
+    )  # fmt: skip
     _gauges(operator)
     return operator
 
@@ -272,6 +275,7 @@ def _gauges(operator: Operator) -> None:
     telemetry.gauge("perfrun_queue_running", "Objects that have their turn", (), lambda: {(): queue.running})
     telemetry.gauge("perfrun_leader", "1 where this operator leads", (), lambda: {(): float(leadership.leads)})
     telemetry.gauge("perfrun_runs", "Runs, by phase and verdict", ("phase", "verdict"), operator.hub.phases)
+    expose(operator.hub.forecasts, telemetry.gauge, operator.clock.now)
     telemetry.gauge(
         "perfrun_watch_age_seconds", "Seconds since a watch last showed life", ("path",),
         lambda: {(path,): age for path, age in operator.watches.ages().items()},

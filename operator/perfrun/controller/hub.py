@@ -14,6 +14,7 @@ from typing import Any, Final
 import attrs
 
 from perfrun.api.run import Phase
+from perfrun.controller.forecasts import Forecasts
 from perfrun.controller.references import References
 from perfrun.controller.telemetry import Telemetry
 from perfrun.lifecycle.values import Key, Kind
@@ -38,6 +39,7 @@ class Hub:
         self._orphaned = orphaned
         self._telemetry = telemetry
         self._references = References()
+        self.forecasts = Forecasts()
         self._runs: dict[str, _Known] = {}
         self._generations: dict[Key, int] = {}
 
@@ -66,6 +68,8 @@ class Hub:
                 self._run(key, stored, gone=gone)
             case "PerfTarget":
                 self._target(key, stored, gone=gone)
+            case "PerfForecast":
+                self._forecast(key, stored, gone=gone)
 
     def pod_event(self, stored: Mapping[str, Any]) -> None:
         """Hear of a pod of a run, whether the run owns it, or its Job does, or (a fault agent) nobody."""
@@ -124,3 +128,13 @@ class Hub:
         if self._references.changed(key, None if gone else stored["metadata"].get("generation", 1)):
             for user in self._references.users(key):
                 self._wake(user)
+
+    def _forecast(self, key: Key, stored: Mapping[str, Any], *, gone: bool) -> None:
+        if gone:
+            self.forecasts.forget(key)
+            return
+        if self.forecasts.note(key, stored):
+            # What a target keeps depends on how many forecasts there are, and on which of them are over.
+            self._wake(Key("PerfTarget", key.namespace, str((stored.get("spec") or {}).get("targetRef", ""))))
+        if not self.forecasts.over(key):
+            self._wake(key)

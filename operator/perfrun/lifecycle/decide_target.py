@@ -1,4 +1,4 @@
-"""What is said of a PerfTarget: whether features can use it as it stands."""
+"""What is said of a PerfTarget: whether features can use it as it stands; and which of its forecasts are kept."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import datetime as dt
 from perfrun.api.target import TargetStatus
 from perfrun.lifecycle.check_target import target_problems
 from perfrun.lifecycle.conditions import Condition, merged
-from perfrun.lifecycle.values import Decision, Emit, Target
+from perfrun.lifecycle.keeping import surplus
+from perfrun.lifecycle.values import Action, Decision, Discard, Emit, Kept, Target
 
 
-def decide_target(target: Target, now: dt.datetime) -> Decision[TargetStatus]:
-    """Return the target's status."""
+def decide_target(target: Target, kept: tuple[Kept, ...], now: dt.datetime) -> Decision[TargetStatus]:
+    """Return the target's status, and which of the forecasts ``kept`` for it go."""
     problem = "; ".join(target_problems(target.spec))
     message = problem or "usable"
     wanted: tuple[Condition, ...] = (Condition("Ready", "True", "Usable", message),)
@@ -26,4 +27,5 @@ def decide_target(target: Target, now: dt.datetime) -> Decision[TargetStatus]:
         conditions=merged(target.status.conditions, wanted, generation, now),
     )  # fmt: skip
     news = problem and target.status.message != status.message
-    return Decision(status, (Emit("Warning", "InvalidTarget", message),) if news else ())
+    told: tuple[Action, ...] = (Emit("Warning", "InvalidTarget", message),) if news else ()
+    return Decision(status, (*told, *map(Discard, surplus(kept, target.spec.forecast.keep))))

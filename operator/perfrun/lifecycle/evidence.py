@@ -16,6 +16,7 @@ from perfrun.api.run import ArtifactLink, RunStatus, StageStatus
 from perfrun.capabilities.base import Evidence, FoundPeak, QueryAnswer
 from perfrun.capabilities.peak import found
 from perfrun.lifecycle.attachments import attached
+from perfrun.lifecycle.keeping import records
 from perfrun.lifecycle.values import Missing, RunObservation, Store
 from perfrun_kernels.contract import Result
 
@@ -49,7 +50,7 @@ def _evidence(stage: Stage, state: StageStatus, loads: Mapping[str, Evidence], s
     if stage.kind == "pod" and (handed_in is None or not isinstance(handed_in.result, Result)):
         return _result_lost(f"the result of pod {state.pod} was", state.pod)
     result = handed_in.result if handed_in is not None and isinstance(handed_in.result, Result) else None
-    return Evidence(result=result, pod=state.pod)
+    return Evidence(result=result, pod=state.pod, kept=records(stage, result, seen.kept))
 
 
 def _along(

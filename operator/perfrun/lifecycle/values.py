@@ -14,6 +14,7 @@ import attrs
 
 from perfrun.api.faults import FaultStatus
 from perfrun.api.feature import FeatureSpec, FeatureStatus
+from perfrun.api.kept import ForecastSpec, ForecastStatus
 from perfrun.api.plan import Stage
 from perfrun.api.run import ArtifactLink, RunSpec, RunStatus
 from perfrun.api.target import TargetSpec, TargetStatus
@@ -21,7 +22,7 @@ from perfrun.capabilities.base import QueryAnswer, ServedIds
 from perfrun.manifests.external import ExternalState
 from perfrun_kernels.contract import FaultReport, Result
 
-Kind = Literal["PerfFeature", "PerfRun", "PerfTarget"]
+Kind = Literal["PerfFeature", "PerfRun", "PerfTarget", "PerfForecast"]
 
 
 @attrs.frozen(order=True)
@@ -74,6 +75,19 @@ class Target:
     meta: Meta
     spec: TargetSpec
     status: TargetStatus
+
+
+@attrs.frozen
+class Kept:
+    """A PerfForecast, read: a forecast that is kept until it can be scored."""
+
+    meta: Meta
+    spec: ForecastSpec
+    status: ForecastStatus
+
+
+Ours = Run | Feature | Target | Kept
+"""An object of one of our kinds."""
 
 
 @attrs.frozen
@@ -174,6 +188,8 @@ class RunObservation:
     are other runs whose faults are not undone. ``external`` are the states of faults that other tools carry out, by
     fault id (absent: nothing of it exists). ``protected`` says of nodes why they must not fail. ``ids`` are the
     request ids that servers logged, by stage id. ``denied`` is a sentence where a right is missing for this.
+
+    ``kept`` are the target's kept forecasts, read once a stage that foretells has handed in.
     """
 
     feature: str | Missing | None = None
@@ -194,6 +210,7 @@ class RunObservation:
     others: tuple[OtherRun, ...] = ()
     ids: Mapping[str, ServedIds] = attrs.field(factory=dict)
     denied: str = ""
+    kept: tuple[Kept, ...] = ()
 
 
 @attrs.frozen
@@ -203,6 +220,14 @@ class FeatureObservation:
     feature: str | Missing
     target: TargetSpec | Missing
     runs: tuple[Run, ...] = ()
+
+
+@attrs.frozen
+class ForecastObservation:
+    """What one kept forecast is scored with, read once it is due: its target, and what happened."""
+
+    target: TargetSpec | Missing
+    answer: QueryAnswer | None = None
 
 
 @attrs.frozen
@@ -332,12 +357,30 @@ class StopExternal:
 class Store:
     """Keep bulk evidence; storing the same name twice replaces it with the same content.
 
-    It is the one action carried out before the status is persisted, for the status links to it.
+    It is carried out before the status is persisted, for the status links to it.
     """
 
     name: str
     content: bytes
     media_type: str = "application/json"
+
+
+@attrs.frozen
+class Keep:
+    """Keep a forecast; kept twice it is kept once, for its name is derived.
+
+    It is carried out before the status is persisted, too: a verdict may rest on a result that no later look reads.
+    """
+
+    name: str
+    spec: ForecastSpec
+
+
+@attrs.frozen
+class Discard:
+    """Delete a kept forecast."""
+
+    name: str
 
 
 @attrs.frozen
@@ -378,10 +421,10 @@ Change = (
 )  # fmt: skip
 """What runs that load or break something do to the world."""
 
-Action = StartPod | StopPod | Change | Store | CreateRun | CancelRun | DeleteRun | Emit
+Action = StartPod | StopPod | Change | Store | Keep | Discard | CreateRun | CancelRun | DeleteRun | Emit
 
 
-Status = TypeVar("Status", RunStatus, FeatureStatus, TargetStatus)
+Status = TypeVar("Status", RunStatus, FeatureStatus, TargetStatus, ForecastStatus)
 
 
 @attrs.frozen

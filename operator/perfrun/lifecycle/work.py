@@ -11,6 +11,7 @@ from perfrun.api.run import Frozen, RunStatus, StageStatus
 from perfrun.api.verdicts import Verdict
 from perfrun.judging.scenario import UNREACHED, judge_scenario
 from perfrun.lifecycle.evidence import by_stage, links, record
+from perfrun.lifecycle.keeping import keeps
 from perfrun.lifecycle.notes import MESSAGE
 from perfrun.lifecycle.progress import Progress, Scene, written
 from perfrun.lifecycle.sizing import slimmed
@@ -68,4 +69,5 @@ def judge(work: Work, frozen: Frozen, index: int, mine: list[Stage], unreached: 
         summary=f"{passed}/{len(frozen.plan.scenarios)}",
         message=f"{len(scenarios)} of {len(frozen.plan.scenarios)} scenarios judged",
     )
-    return work.do(slimmed(status), *record(index, mine, work.status, work.seen))
+    kept = keeps(work.run, mine, work.status, work.seen)
+    return work.do(slimmed(status), *record(index, mine, work.status, work.seen), *kept)

@@ -31,6 +31,14 @@ def run_name(feature: str, cause: str) -> str:
     return _derived(feature, cause)
 
 
+def forecast_name(run_uid: str, metric: str) -> str:
+    """Return the name under which what a run foretold of a metric is kept, by the metric's key.
+
+    By the run's uid, because the forecast outlives its run, and another may come to have the run's name.
+    """
+    return _derived(metric, _hash(run_uid))
+
+
 def event_name(about: str, reason: str, message: str) -> str:
     """Return the name of the Event that tells of one thing about one object; ``about`` is the object's uid."""
     return f"perfrun.{_hash(about, reason, message)}{_hash(message, reason, about)}"

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import Field
 
-from perfrun.api import feature, plan, run, target
+from perfrun.api import feature, kept, plan, run, target
 from perfrun.api.base import Model
 from perfrun.api.crd_rules import RULES
 from perfrun.api.crds import KINDS, definition, files
@@ -71,7 +71,7 @@ def test_defaults_hold_no_null(kind: str) -> None:
 def test_every_rule_names_fields_of_its_model() -> None:
     models = {
         name: each
-        for module in (feature, plan, run, target)
+        for module in (feature, kept, plan, run, target)
         for name, each in vars(module).items()
         if isinstance(each, type) and issubclass(each, Model)
     }
