@@ -78,6 +78,14 @@ class Arguments:
         self.complain(name, value, "a text")
         return None
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return the texts of the list at ``name``, none of them empty; an absent one reads as empty."""
+        value = self._take(name, [])
+        if isinstance(value, list) and all(isinstance(each, str) and each for each in value):
+            return tuple(value)
+        self.complain(name, value, "a list of texts")
+        return ()
+
     def flag(self, name: str, *, default: bool) -> bool:
         """Return true or false."""
         value = self._take(name, default)
@@ -103,6 +111,10 @@ class Arguments:
             self._adopt(Arguments(each, f"{self._path(name)}[{index}]", self._problems))
             for index, each in enumerate(value)
         ]
+
+    def names(self) -> list[str]:
+        """Return the names that are given, where they are the caller's own; each is to be read."""
+        return [str(name) for name in self._data]
 
     def finish(self) -> None:
         """Refuse what was wrong or never read, here and in every child.

@@ -57,6 +57,7 @@ KINDS: Final[Mapping[str, str]] = MappingProxyType(
         "load": "perfrun_kernels.load.main",
         "network": "perfrun_kernels.network.main",
         "sampling": "perfrun_kernels.sampling.main",
+        "telemetry": "perfrun_kernels.telemetry.main",
     }
 )
 """Module of each kind; it offers ``run``, a Program."""

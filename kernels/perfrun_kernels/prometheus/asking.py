@@ -1,7 +1,7 @@
 """Asking a Prometheus-compatible server one thing, and what it means when the answer is not one.
 
-A proxy of the environment is never used: the server is the target's own. What may pass by itself (a server that
-restarts, one that is busy) is asked again while ``patience_s`` lasts; what is wrong with the question is not.
+A proxy of the environment is never used: the server is the target's own. One that cannot be reached, for it restarts,
+is asked again while ``patience_s`` lasts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ _LONGEST_ADDRESS: Final = 2000
 """Characters of a URL that every server and proxy takes; longer questions are sent as a form."""
 
 _PAUSE_SECONDS: Final = 1.0
-_PASSING: Final = frozenset({"MetricsUnavailable", "MetricsTimeout"})
 _LIMITS: Final = ("too many samples", "exceeded maximum resolution", "exceeds the limit", "the limit")
 """What Prometheus, Mimir and VictoriaMetrics say where a query asks for more than they give."""
 
@@ -68,7 +67,7 @@ class Asker:
             try:
                 return ask()
             except UnmeasurableError as error:
-                if error.reason not in _PASSING or self.clock() + pause > deadline:
+                if error.reason != "MetricsUnavailable" or self.clock() + pause > deadline:
                     raise
             self.pause(pause)
             pause = min(2 * pause, 10 * _PAUSE_SECONDS)

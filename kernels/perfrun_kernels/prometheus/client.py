@@ -27,7 +27,7 @@ _MILLISECOND: Final = 0.001
 class Server:
     """The server at ``url``; each question may take ``timeout_s``.
 
-    A server that cannot be reached or does not answer is asked again for ``patience_s``. All methods raise
+    A server that cannot be reached is asked again for ``patience_s``. All methods raise
     UnmeasurableError with the reason MetricsUnavailable, MetricsTimeout, MetricsLimited, MetricsMalformed or BadQuery;
     an address that is none is refused with ParametersError. Times are seconds since the epoch.
     """
