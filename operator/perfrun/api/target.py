@@ -10,6 +10,7 @@ from perfrun.api.base import JSON, Model
 from perfrun.api.chaos import Chaos
 from perfrun.api.durations import Duration
 from perfrun.api.network import Network, Spikes
+from perfrun.api.optimization import LowPrecision, Memory
 from perfrun.api.service import Load, Service
 from perfrun.api.telemetry import Forecast, Telemetry
 
@@ -73,6 +74,9 @@ class SamplingOptions(Model):
         default=0.0, ge=0, lt=1, description="Least probability kept, relative to the likeliest token."
     )
     repetition_penalty: float = Field(default=1.1, gt=0, description="Divides the logits of tokens already drawn.")
+    presence_penalty: float = Field(
+        default=0.0, ge=-2, le=2, description="Taken from the logits of tokens already generated."
+    )
     seed: int = Field(default=0, ge=0, description="Seed of the draw; the same seed repeats the same tokens.")
 
 
@@ -93,6 +97,13 @@ class LLM(Model):
         max_length=253,
         description="Name of a Secret in the run's namespace whose key 'apiKey' authorises the client.",
     )
+    server: Literal["", "vllm", "sglang", "tgi", "llamacpp", "triton"] = Field(
+        default="", description="What the server is, so that its own metrics can be read beside what its clients see."
+    )
+    metrics_url: str | None = Field(
+        default=None, pattern=r"^https?://", max_length=2048,
+        description="Where the server shows its metrics; left out, /metrics beside the API.",
+    )  # fmt: skip
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="Device of the builtin engine; auto takes a GPU where there is one."
     )
@@ -166,6 +177,11 @@ class Pods(Model):
         default="nvidia.com/gpu", min_length=1, max_length=253, description="Extended resource that stands for a GPU."
     )
     gpus: int = Field(default=0, ge=0, le=64, description="GPUs that a benchmark pod asks for.")
+    resource_claim_template: str | None = Field(
+        default=None, max_length=253,
+        description="Name of a ResourceClaimTemplate in the run's namespace; with it, GPUs are claimed from a DRA driver "
+        "and gpuResource is not asked for.",
+    )  # fmt: skip
     service_account_name: str | None = Field(default=None, description="Service account of benchmark pods.")
     image_pull_secrets: tuple[str, ...] = Field(default=(), max_length=16, description="Names of image pull Secrets.")
     start_timeout: Duration = Field(
@@ -192,6 +208,8 @@ class TargetSpec(Model):
     spikes: Spikes = Field(default=Spikes(), description="How latency spikes are made and looked for.")
     telemetry: Telemetry = Field(default=Telemetry(), description="What the monitoring system should have recorded.")
     forecast: Forecast = Field(default=Forecast(), description="Which histories are foretold.")
+    low_precision: LowPrecision = Field(default=LowPrecision(), description="How low precision is compared.")
+    memory: Memory = Field(default=Memory(), description="How memory is watched.")
     selector: dict[str, str] = Field(
         default_factory=dict,
         max_length=64,
