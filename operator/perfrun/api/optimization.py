@@ -15,8 +15,8 @@ class LowPrecision(Model):
 
     path: str | None = Field(
         default=None, min_length=1, max_length=4096,
-        description="Directory inside the pod with a transformer's config.json, safetensors weights and tokenizer; left "
-        "out, the small pretrained encoder that comes with perfrun.",
+        description="Directory inside the pod with a transformer's config.json, safetensors weights and tokenizer; "
+        "left out, the small pretrained encoder that comes with perfrun.",
     )  # fmt: skip
     dataset: str | None = Field(
         default=None, min_length=1, max_length=4096,

@@ -179,8 +179,8 @@ class Pods(Model):
     gpus: int = Field(default=0, ge=0, le=64, description="GPUs that a benchmark pod asks for.")
     resource_claim_template: str | None = Field(
         default=None, max_length=253,
-        description="Name of a ResourceClaimTemplate in the run's namespace; with it, GPUs are claimed from a DRA driver "
-        "and gpuResource is not asked for.",
+        description="Name of a ResourceClaimTemplate in the run's namespace; with it, GPUs are claimed from a DRA "
+        "driver, and gpuResource is not asked for.",
     )  # fmt: skip
     service_account_name: str | None = Field(default=None, description="Service account of benchmark pods.")
     image_pull_secrets: tuple[str, ...] = Field(default=(), max_length=16, description="Names of image pull Secrets.")
