@@ -1,0 +1,1 @@
+"""Which resource saturates first as throughput grows, and how far throughput scales."""
