@@ -1,29 +1,24 @@
 """What is told of each node beside its kubelet: the kernel's counters, and how long the way to it takes.
 
-Their intervals are those that `features/system_performance.feature` asks for: 15 s for CPU and memory, 5 s for latency
-and throughput, 1 s for errors. All nodes share one kernel, so CPU and memory are the machine's on each of them; what
-the network counts is the node's own.
+All nodes share one kernel, so CPU and memory are the machine's on each of them; what the network counts is the node's
+own.
 """
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 from perfrun.devcluster.layout import CONTROL_PLANE, Layout
 from perfrun.devcluster.packages import BLACKBOX_EXPORTER, NODE_EXPORTER
 from perfrun.devcluster.processes import Programs
+from perfrun.manifests import scraping
+from perfrun.manifests.scraping import NETWORK, NODE_PORT, PING, SLOW, Surroundings, relabel
 
 JOBS_OF_NODES = ("node", "node-network", "node-errors", "latency")
 """Jobs that have one target on each node."""
 
-_NODE_PORT = 9100
-_BLACKBOX = "127.0.0.1:9115"
-_SLOW = ("cpu", "loadavg", "meminfo", "pressure", "softnet", "stat", "uname", "vmstat", "diskstats")
-_NETWORK = ("netdev", "netstat")
-_ERRORS = "node_network_(receive|transmit)_(errs|drop)_total|node_netstat_(Tcp_(InErrs|RetransSegs)|Udp_InErrors)"
-
-Discover = Callable[[str], list[dict[str, str]]]
-Every = Callable[[str], dict[str, str]]
+_PROBER = "127.0.0.1:9115"
+_ROWS = [row for row in scraping.USUAL if row.name != scraping.GPU]
+"""There are GPUs for scheduling only."""
 
 
 def write(layout: Layout) -> None:
@@ -35,7 +30,7 @@ def modules() -> dict[str, Any]:
     """How a node's address and a Service's port are probed."""
     return {
         "modules": {
-            "ping": {"prober": "icmp", "icmp": {"preferred_ip_protocol": "ip4"}},
+            PING: {"prober": "icmp", "icmp": {"preferred_ip_protocol": "ip4"}},
             "http": {"prober": "http", "http": {"preferred_ip_protocol": "ip4"}},
         }
     }
@@ -48,10 +43,13 @@ def start_on_node(programs: Programs, layout: Layout, number: int) -> None:
         f"node-exporter-{name}",
         name,
         NODE_EXPORTER,
-        f"--web.listen-address={layout.node_ip(number)}:{_NODE_PORT}",
+        f"--web.listen-address={layout.node_ip(number)}:{NODE_PORT}",
         "--collector.disable-defaults",
-        *(f"--collector.{collector}" for collector in (*_SLOW, *_NETWORK)),
+        *(f"--collector.{collector}" for collector in (*SLOW, *NETWORK)),
+        # Asked of the node's own network: what is mounted at /sys shows the machine's.
+        "--collector.netclass.netlink",
         # A pod's end of a link says nothing of the node, and there are up to a hundred of them.
+        "--collector.netclass.ignored-devices=^(lo|veth.*)$",
         # Debian leaves `lo` out by default, which excludes an --include.
         "--collector.netdev.device-exclude=",
         "--collector.netdev.device-include=^eth0$",
@@ -66,65 +64,28 @@ def start_prober(programs: Programs, layout: Layout) -> None:
         CONTROL_PLANE,
         BLACKBOX_EXPORTER,
         f"--config.file={layout.root / 'blackbox.json'}",
-        f"--web.listen-address={_BLACKBOX}",
+        f"--web.listen-address={_PROBER}",
         "--log.level=warn",
     )
 
 
-def scrape_configs(discover: Discover, every: Every) -> list[dict[str, Any]]:
-    """Prometheus' jobs for them; `every` gives what a job says of its interval.
+def scrape_configs(kubeconfig: str, interval: str) -> list[dict[str, Any]]:
+    """Prometheus' jobs for them: what is recorded of nodes, and Services that ask to be probed every ``interval``.
 
-    A Service asks to be probed by `prometheus.io/probe: "true"`, with `prometheus.io/path` where that is not /.
+    A Service asks by `prometheus.io/probe: "true"`, with `prometheus.io/path` where that is not /.
     """
+    discovery = {"kubeconfig_file": kubeconfig}
     return [
-        _of_node("node", every("15s"), discover, _SLOW, []),
-        _of_node("node-network", every("5s"), discover, _NETWORK, [_by_name("drop")]),
-        _of_node("node-errors", every("1s"), discover, _NETWORK, [_by_name("keep")]),
-        {
-            "job_name": "latency",
-            **every("5s"),
-            **_probe("ping"),
-            "kubernetes_sd_configs": discover("node"),
-            "relabel_configs": [
-                relabel("__meta_kubernetes_node_address_InternalIP", "__param_target"),
-                relabel("__meta_kubernetes_node_name", "node"),
-                relabel("__meta_kubernetes_node_name", "instance"),
-                {"target_label": "__address__", "replacement": _BLACKBOX},
-            ],
-        },
+        *scraping.jobs(_ROWS, Surroundings(prober=_PROBER, prefix="", discovery=discovery)),
         {
             "job_name": "services",
-            **every("5s"),
-            **_probe("http"),
-            "kubernetes_sd_configs": discover("service"),
+            "scrape_interval": interval,
+            "metrics_path": "/probe",
+            "params": {"module": ["http"]},
+            "kubernetes_sd_configs": [{"role": "service", **discovery}],
             "relabel_configs": _service_relabelling(),
         },
     ]
-
-
-def _of_node(
-    job: str, every: dict[str, str], discover: Discover, collectors: tuple[str, ...], kept: list[dict[str, Any]]
-) -> dict[str, Any]:
-    return {
-        "job_name": job,
-        **every,
-        "params": {"collect[]": list(collectors)},
-        "kubernetes_sd_configs": discover("node"),
-        "relabel_configs": [
-            relabel("__meta_kubernetes_node_address_InternalIP", "__address__", "(.+)", f"$1:{_NODE_PORT}"),
-            relabel("__meta_kubernetes_node_name", "node"),
-        ],
-        # Each series belongs to one job, so that none is there twice at different intervals.
-        "metric_relabel_configs": kept,
-    }
-
-
-def _by_name(action: str) -> dict[str, Any]:
-    return {"source_labels": ["__name__"], "regex": _ERRORS, "action": action}
-
-
-def _probe(module: str) -> dict[str, Any]:
-    return {"metrics_path": "/probe", "params": {"module": [module]}}
 
 
 def _service_relabelling() -> list[dict[str, Any]]:
@@ -142,10 +103,5 @@ def _service_relabelling() -> list[dict[str, Any]]:
         relabel("__meta_kubernetes_namespace", "namespace"),
         relabel(f"{service}_name", "service"),
         relabel(f"{service}_name", "instance"),
-        {"target_label": "__address__", "replacement": _BLACKBOX},
+        {"target_label": "__address__", "replacement": _PROBER},
     ]
-
-
-def relabel(source: str, target: str, regex: str = "(.*)", replacement: str = "$1") -> dict[str, Any]:
-    """A rule that writes one label into another."""
-    return {"source_labels": [source], "regex": regex, "target_label": target, "replacement": replacement}

@@ -9,8 +9,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from perfrun.devcluster.exporters import JOBS_OF_NODES, relabel, scrape_configs
+from perfrun.devcluster.exporters import JOBS_OF_NODES, scrape_configs
 from perfrun.devcluster.layout import CLUSTER_DOMAIN, Layout
+from perfrun.manifests.scraping import relabel
 
 SCRAPE_INTERVAL = "5s"
 FIRST_SCRAPE_INTERVAL = "1s"
@@ -53,9 +54,6 @@ def prometheus(layout: Layout, kubeconfig: Path, interval: str = SCRAPE_INTERVAL
     def discover(role: str) -> list[dict[str, str]]:
         return [{"role": role, "kubeconfig_file": str(kubeconfig)}]
 
-    def every(usual: str) -> dict[str, str]:
-        return {} if interval == FIRST_SCRAPE_INTERVAL else {"scrape_interval": usual}
-
     node = relabel("__meta_kubernetes_node_name", "node")
     address = layout.control_plane_ip
     return {
@@ -72,7 +70,7 @@ def prometheus(layout: Layout, kubeconfig: Path, interval: str = SCRAPE_INTERVAL
                 "kubernetes_sd_configs": discover("node"),
                 "relabel_configs": [node],
             },
-            *scrape_configs(discover, every),
+            *_hurried(scrape_configs(str(kubeconfig), interval), interval),
             {
                 "job_name": "pods",
                 # Small programs serve plain text without saying so.
@@ -82,6 +80,11 @@ def prometheus(layout: Layout, kubeconfig: Path, interval: str = SCRAPE_INTERVAL
             },
         ],
     }
+
+
+def _hurried(jobs: list[dict[str, Any]], interval: str) -> list[dict[str, Any]]:
+    """Jobs with intervals of their own, which go by the first one as all others do."""
+    return [{**job, "scrape_interval": interval} if interval == FIRST_SCRAPE_INTERVAL else job for job in jobs]
 
 
 def _pod_relabelling() -> list[dict[str, Any]]:

@@ -155,8 +155,10 @@ def test_only_the_first_scrapes_are_hurried() -> None:
     assert hurried["global"]["scrape_interval"] == "1s"
     assert usual["global"]["scrape_interval"] == "5s"
     jobs = hurried["scrape_configs"], usual["scrape_configs"]
-    assert not any("scrape_interval" in job for job in jobs[0])
-    assert jobs[0] == [{key: job[key] for key in job if key != "scrape_interval"} for job in jobs[1]]
+    assert {job.get("scrape_interval", "1s") for job in jobs[0]} == {"1s"}
+    assert [{key: job[key] for key in job if key != "scrape_interval"} for job in jobs[0]] == [
+        {key: job[key] for key in job if key != "scrape_interval"} for job in jobs[1]
+    ]
 
 
 def test_each_series_of_a_node_has_one_interval() -> None:
