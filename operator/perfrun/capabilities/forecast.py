@@ -21,7 +21,7 @@ from perfrun.capabilities.history import key_of, prometheus_of
 from perfrun.capabilities.usual_series import RESOURCES, foretold
 from perfrun.capabilities.words.forecast import NAME, vocabulary
 from perfrun.language import quantities
-from perfrun.language.model import Quantity, Scenario
+from perfrun.language.model import Meaning, Quantity, Scenario
 from perfrun.language.vocabulary import Vocabulary
 from perfrun_kernels.contract import GRACE_SECONDS
 
@@ -65,7 +65,7 @@ class Forecast:
             attempts=target.pods.attempts,
         )  # fmt: skip
         claims = {
-            index: tuple(_claim(row, meaning.limit or Quantity(0, "%"), pod, rows) for row in meaning.values["rows"])
+            index: tuple(_claim(row, meaning, pod, rows) for row in meaning.values["rows"])
             for index, meaning in claimed.items()
         }
         return ScenarioPlan(stages=(pod,), claims=claims)
@@ -103,10 +103,16 @@ def _resource(resource: Resource) -> dict[str, JSON]:
     return {name: query for name, query in queries.items() if query}
 
 
-def _claim(row: Mapping[str, Any], limit: Quantity, pod: Stage, rows: Mapping[str, Mapping[str, JSON]]) -> Claim:
-    told, ahead = rows[row["metric"]], quantities.show(row["prediction_window"])
+def _claim(row: Mapping[str, Any], meaning: Meaning, pod: Stage, rows: Mapping[str, Mapping[str, JSON]]) -> Claim:
+    """Return what a row promises; the first row's verdict also tells which resource is the bottleneck."""
+    name, told = row["metric"], rows[row["metric"]]
+    limit = meaning.limit or Quantity(0, "%")
     return Claim(
-        subject=f"{NAME}.prediction_error", label=f"prediction error of {row['metric']} {ahead} ahead", comparator="<=",
+        subject=f"{NAME}.prediction_error",
+        label=f"prediction error of {name} {quantities.show(row['prediction_window'])} ahead", comparator="<=",
         limit=limit.value, unit=limit.unit, stage=pod.id,
-        parameters={"key": told["key"], "name": told["name"], "unit": told["unit"], "horizon_s": told["horizon_s"]},
+        parameters={
+            "key": told["key"], "name": name, "unit": told["unit"], "horizon_s": told["horizon_s"],
+            "ranking": name == next(iter(rows)),
+        },
     )  # fmt: skip
