@@ -231,7 +231,10 @@ def test_a_feature_author_cannot_widen_what_a_target_permits(operator_chart):
         assert not may(operator_chart, "author", verb, "perftargets")
         assert not may(operator_chart, "reader", verb, "perffeatures")
         assert may(operator_chart, "platform", verb, "perftargets")
-    for subresource in ("perffeatures/status", "perfruns/status"):
+        assert not may(operator_chart, "author", verb, "perfforecasts")
+        assert may(operator_chart, "platform", verb, "perfforecasts") == (verb == "delete")
+    assert may(operator_chart, "reader", "get", "perfforecasts")
+    for subresource in ("perffeatures/status", "perfruns/status", "perfforecasts/status"):
         assert not may(operator_chart, "author", "update", subresource)
     assert may(operator_chart, "reader", "list", "perfruns")
     with pytest.raises(Stop, match="forbidden"):

@@ -60,7 +60,10 @@ capabilities: { drop: [ALL] }
   resources: [perfruns]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [perfrun.dev]
-  resources: [perffeatures/status, perfruns/status, perftargets/status]
+  resources: [perfforecasts]
+  verbs: [get, list, watch, create, delete] # what runs foretold, until it can be compared with what happened
+- apiGroups: [perfrun.dev]
+  resources: [perffeatures/status, perfruns/status, perftargets/status, perfforecasts/status]
   verbs: [update]
 - apiGroups: [""]
   resources: [pods]

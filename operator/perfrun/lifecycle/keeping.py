@@ -64,7 +64,7 @@ def _spec(run: Run, metric: Mapping[str, JSON], result: Result) -> ForecastSpec:
     step = (points[1].at - points[0].at).total_seconds() if len(points) > 1 else horizon
     return ForecastSpec(
         target_ref=run.spec.target_ref, run=run.meta.name, metric=str(metric["name"]), key=key,
-        query=_query(key, metric, result), unit=str(metric.get("unit") or ""),
+        query=_query(key, result), unit=str(metric.get("unit") or ""),
         model=str(result.facts.get(f"{key}.model", ""))[:_LONGEST_MODEL],
         made_at=dt.datetime.fromtimestamp(result.finished, dt.UTC), step=written(step), horizon=written(horizon),
         points=points,
@@ -76,8 +76,9 @@ def _spec(run: Run, metric: Mapping[str, JSON], result: Result) -> ForecastSpec:
     )  # fmt: skip
 
 
-def _query(key: str, metric: Mapping[str, JSON], result: Result) -> str:
-    return str(result.facts.get(f"{key}.query") or metric["query"])
+def _query(key: str, result: Result) -> str:
+    """Return the metric's query as it was asked; only this tells what happened of what was foretold."""
+    return str(result.facts.get(f"{key}.query", ""))
 
 
 def _points(table: Table) -> tuple[Foreseen, ...]:
@@ -110,7 +111,7 @@ def records(stage: Stage, result: Result | None, kept: Sequence[Kept]) -> Mappin
     found = {}
     for metric in stage.parameters.get("metrics") or ():
         key, horizon = str(metric["key"]), float(metric["horizon_s"])
-        query = _query(key, metric, result)
+        query = _query(key, result)
         alike = [
             each for each in kept
             if each.status.state == "Scored"
@@ -148,9 +149,9 @@ def span(kept: Kept) -> tuple[float, float]:
 def surplus(kept: Iterable[Kept], keep: int) -> tuple[str, ...]:
     """Return the names of forecasts of one target that go, where ``keep`` are kept of each metric.
 
-    Those are the newest of the ones that are over; and of the ones that wait the newest, which tells of the present,
-    with those that are due first. Were only the newest kept, runs that are more frequent than their horizon is long
-    would have every forecast deleted before its time comes.
+    So many stay of those that are over, the newest; and as many of those that wait, which are due first, with the
+    newest, which tells of the present. Were only the newest kept, runs that are more frequent than their horizon is
+    long would have every forecast deleted before its time comes.
     """
     by_metric: dict[str, list[Kept]] = {}
     for each in sorted(kept, key=lambda each: (each.spec.made_at, each.meta.name)):
@@ -161,5 +162,5 @@ def surplus(kept: Iterable[Kept], keep: int) -> tuple[str, ...]:
         waiting = [each for each in mine if each.status.state == "Waiting"]
         over = [each for each in mine if each.status.state != "Waiting"]
         gone += over[: max(0, len(over) - keep)]
-        gone += waiting[keep - 1 : -1] if len(waiting) > keep else []
+        gone += waiting[keep:-1]
     return tuple(each.meta.name for each in gone)

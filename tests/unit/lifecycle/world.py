@@ -11,10 +11,11 @@ from machines import Machines
 
 from perfrun.adapters.drive import World, drive
 from perfrun.api.feature import FeatureSpec, FeatureStatus
+from perfrun.api.kept import ForecastSpec, ForecastStatus
 from perfrun.api.run import ArtifactLink, RunSpec, RunStatus
 from perfrun.api.target import LLM, Pods, Prometheus, TargetSpec, TargetStatus
 from perfrun.capabilities.base import QueryAnswer
-from perfrun.lifecycle.values import Feature, Key, Meta, PodView, Run, Target
+from perfrun.lifecycle.values import Feature, Kept, Key, Meta, PodView, Run, Target
 from perfrun.ports import Conflict, result_path
 from perfrun_kernels.contract import Result, Scalar, Series
 
@@ -40,6 +41,8 @@ class Sim(Machines):
 
     features: dict[str, Feature] = attrs.field(factory=dict)
     targets: dict[str, Target] = attrs.field(factory=dict)
+    forecasts: dict[str, Kept] = attrs.field(factory=dict)
+    unkept: str = ""
     config_maps: dict[tuple[str, str], str] = attrs.field(factory=dict)
     pods: dict[str, PodView] = attrs.field(factory=dict)
     started: list[tuple[str, int]] = attrs.field(factory=list)
@@ -74,6 +77,13 @@ class Sim(Machines):
     async def target(self, key: Key) -> Target | None:
         return self.targets.get(key.name)
 
+    async def forecast(self, key: Key) -> Kept | None:
+        return self.forecasts.get(key.name)
+
+    async def forecasts_of(self, _namespace, target):
+        self.reads.append("forecasts")
+        return tuple(each for each in self.forecasts.values() if each.spec.target_ref == target)
+
     async def config_map_key(self, _namespace, ref):
         return self.config_maps.get((ref.name, ref.key))
 
@@ -90,7 +100,7 @@ class Sim(Machines):
 
     def _bumped(self, was, status):
         self.effect()
-        kept = self.runs if isinstance(was, Run) else self.features if isinstance(was, Feature) else self.targets
+        kept = {Run: self.runs, Feature: self.features, Target: self.targets, Kept: self.forecasts}[type(was)]
         current = kept[was.meta.name]
         if current.meta.resource_version != was.meta.resource_version:
             raise Conflict
@@ -107,6 +117,24 @@ class Sim(Machines):
 
     async def save_target(self, target, status):
         return self._bumped(target, status)
+
+    async def save_forecast(self, kept, status):
+        return self._bumped(kept, status)
+
+    async def keep(self, run, action):
+        self.effect()
+        if self.unkept:
+            return self.unkept
+        if action.name not in self.forecasts:
+            meta = Meta(action.name, run.meta.namespace, action.name, created=self.time)
+            spec = ForecastSpec.from_wire(action.spec.to_wire())
+            self.forecasts[action.name] = Kept(meta, spec, ForecastStatus())
+        self.effect()
+        return ""
+
+    async def discard(self, _namespace, name):
+        self.effect()
+        self.forecasts.pop(name, None)
 
     async def start_pod(self, run, action):
         self.effect()
