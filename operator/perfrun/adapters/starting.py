@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 
 from perfrun.adapters.api import AlreadyExists, Api, NotFound, Refused
+from perfrun.adapters.expected import TooMuchError, told
 from perfrun.adapters.paths import or_none, pods_path
 from perfrun.adapters.reading import owned_by
 from perfrun.adapters.refusals import Refusals
@@ -37,8 +38,9 @@ class Starting:
             ValueError: the run has no frozen plan.
         """
         attempt = attempt_of(run, action.name, action.stage, action.attempt)
-        attempt = attrs.evolve(attempt, on=action.on, avoid=action.avoid)
         try:
+            stage = await told(self.api, action.stage, attempt.target, run.meta.namespace)
+            attempt = attrs.evolve(attempt, stage=stage, on=action.on, avoid=action.avoid)
             await self.api.create(pods_path(run.meta.namespace), benchmark_pod(attempt, self.pods))
         except AlreadyExists:
             there = await or_none(self.api.get(pods_path(run.meta.namespace, action.name)))
@@ -46,10 +48,16 @@ class Starting:
                 msg = f"pod {run.meta.namespace}/{action.name} belongs to something else that is not gone yet"
                 raise Unavailable(msg) from None
         except (Refused, NotFound) as refusal:
-            view = refused_pod(action.name, self.clock.now(), str(refusal))
-            self.refused.note(run.meta.uid, action.name, view)
+            self._note(run, refused_pod(action.name, self.clock.now(), str(refusal)))
             msg = f"pod {run.meta.namespace}/{action.name} was refused: {refusal}"
             raise Unavailable(msg) from refusal
+        except TooMuchError as error:
+            view = refused_pod(action.name, self.clock.now(), "")
+            self._note(run, attrs.evolve(view, message=str(error)))
+            raise Unavailable(str(error)) from error
+
+    def _note(self, run: Run, view: PodView) -> None:
+        self.refused.note(run.meta.uid, view.name, view)
 
     async def stop(self, run: Run, name: str) -> None:
         """Delete the pod, if it is there."""

@@ -70,7 +70,7 @@ FORETOLD: Final[Mapping[str, Foretold]] = {
             _mean("http_request_duration_seconds"), _mean("http_server_request_duration_seconds"),
             _mean("istio_request_duration_milliseconds", " / 1000"),
             _mean("nginx_ingress_controller_request_duration_seconds"),
-            "avg(avg_over_time(probe_duration_seconds[$window]))",
+            "avg(sum by (instance) (avg_over_time(probe_http_duration_seconds[$window])))",
         ),
         unit="s",
     ),
