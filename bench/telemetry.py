@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 from historybed import program
-from historybed.series import WEEK, Series, Shape, gauge, grid, without
+from historybed.series import DAY, WEEK, Series, Shape, gauge, grid, without
 from historybed.server import Server, serving
 
 Row = tuple[str, float, float, float, float]
@@ -41,7 +41,7 @@ def run(turns: int = TURNS, nodes: int = SERIES, seconds: float = WEEK) -> list[
         found = [_judged(server, nodes, seconds) for _ in range(turns)]
         asked = server.asked()
     points = max((_points(each) for each in asked), default=0.0)
-    what = f"{seconds / WEEK:g} weeks of {INTERVAL:g} s data of {nodes} series"
+    what = f"{seconds / DAY:g} days of {INTERVAL:g} s data of {nodes} series"
     return [
         _row(f"{what}: judged, s", [each.seconds for each in found], SECONDS),
         _row(f"{what}: memory, MiB", [each.peak_bytes / MEBIBYTE for each in found], 0),
