@@ -71,22 +71,25 @@ SOURCES: Final[dict[str, Callable[[Path], pd.Series]]] = {
 }
 
 
-def load(end: float, weeks: int) -> list[Series]:
+def load(end: float, weeks: int, earlier: int = 0) -> list[Series]:
     """Return the last ``weeks`` of every source, moved by whole hours so that they end in the hour before ``end``.
 
+    ``earlier`` weeks at the end of each source are left out first: models can be tried out on what no benchmark judges them by.
     An hour's value becomes a sample every five minutes of that hour; an hour that its source lacks has none.
 
     Raises:
         RuntimeError: the packages could not be fetched.
     """
     folder = _fetched()
-    return [_moved(name, read(folder), end, weeks) for name, read in SOURCES.items()]
+    return [_moved(name, read(folder), end, weeks, earlier) for name, read in SOURCES.items()]
 
 
-def _moved(name: str, hours: pd.Series, end: float, weeks: int) -> Series:
+def _moved(name: str, hours: pd.Series, end: float, weeks: int, earlier: int) -> Series:
     hours = hours.dropna().groupby(level=0).mean().sort_index()
     times = (hours.index - pd.Timestamp(0)) / pd.Timedelta(seconds=1)
     moments = np.asarray(times, dtype=np.float64)
+    kept = moments <= moments[-1] - earlier * WEEK
+    hours, moments = hours[kept], moments[kept]
     moments += HOUR * np.floor((end - HOUR - moments[-1]) / HOUR)
     kept = moments > moments[-1] - weeks * WEEK
     # A sample at the end of an hour still belongs to it: windows are open at their start.
