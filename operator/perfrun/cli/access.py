@@ -19,7 +19,7 @@ from perfrun.api import GROUP, VERSION
 from perfrun.cli.stop import Stop
 from perfrun.ports import Unavailable
 
-Kind = Literal["PerfFeature", "PerfRun"]
+Kind = Literal["PerfFeature", "PerfRun", "PerfTarget"]
 
 KubeconfigOption = Annotated[
     str | None,

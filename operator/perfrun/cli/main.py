@@ -37,6 +37,9 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "wrap": Command("perfrun.cli.wrap", "Turn feature files into the manifest that kubectl apply takes."),
     "gate": Command("perfrun.cli.gate", "Wait for a verdict on the cluster and exit with it."),
     "report": Command("perfrun.cli.report", "Show the evidence behind a run's verdict."),
+    "telemetry": Command(
+        "perfrun.cli.telemetry", "Print the configuration with which a Prometheus has what is asked for."
+    ),
     "chaos": Command("perfrun.cli.chaos", "List the faults in a cluster, and undo them, operator or not."),
     "drain": Command("perfrun.cli.drain", "Cancel every run and wait, before the operator is taken away."),
     "operator": Command("perfrun.cli.serve", "Run the operator itself; what the chart's Deployment starts."),

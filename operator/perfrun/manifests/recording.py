@@ -72,13 +72,13 @@ def groups(
             made.append({"name": name, "interval": duration(interval), "rules": rules})
     if histories:
         step = duration(HISTORY_SECONDS)
-        kept = [{"record": recorded(each), "expr": each.query.replace("$window", step)} for each in histories]
+        kept = [{"record": series_of(each), "expr": each.query.replace("$window", step)} for each in histories]
         made.append({"name": "perfrun-history", "interval": step, "rules": kept})
     return made
 
 
-def recorded(history: History) -> str:
-    """Return the name under which a history is recorded."""
+def series_of(history: History) -> str:
+    """Return the name of the series that a history is recorded as."""
     return f"perfrun:{history.key}:history"
 
 

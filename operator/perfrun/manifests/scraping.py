@@ -99,9 +99,11 @@ def duration(seconds: float) -> str:
     return f"{left}ms"
 
 
-def relabel(source: str, target: str, regex: str = "(.*)", replacement: str = "$1") -> dict[str, Any]:
-    """Return a rule that writes one label into another."""
-    return {"source_labels": [source], "regex": regex, "target_label": target, "replacement": replacement}
+def relabel(source: str, target: str, regex: str = "", replacement: str = "") -> dict[str, Any]:
+    """Return a rule that writes one label into another; without more, as it is."""
+    told = {"regex": regex, "replacement": replacement}
+    stated = {name: value for name, value in told.items() if value}
+    return {"source_labels": [source], "target_label": target, **stated}
 
 
 def _job(name: str, interval: float, role: str, around: Surroundings, rules: list[dict[str, Any]]) -> Job:
@@ -164,7 +166,6 @@ def _pods(interval: float, around: Surroundings) -> Job:
             "separator": ":",
             "regex": "(.+:[0-9]+)",
             "target_label": "__address__",
-            "replacement": "$1",
         },
         relabel(f"{annotation}_path", "__metrics_path__", "(.+)"),
         relabel(f"{annotation}_scheme", "__scheme__", "(https?)"),
