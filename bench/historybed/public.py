@@ -74,7 +74,7 @@ SOURCES: Final[dict[str, Callable[[Path], pd.Series]]] = {
 def load(end: float, weeks: int, earlier: int = 0) -> list[Series]:
     """Return the last ``weeks`` of every source, moved by whole hours so that they end in the hour before ``end``.
 
-    ``earlier`` weeks at the end of each source are left out first: models can be tried out on what no benchmark judges them by.
+    ``earlier`` weeks at the end of each are left out first: models can be tried out on what no benchmark judges by.
     An hour's value becomes a sample every five minutes of that hour; an hour that its source lacks has none.
 
     Raises:
