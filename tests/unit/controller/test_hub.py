@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from foretold import kept
 
 from perfrun.api.faults import FINALIZER
 from perfrun.controller.hub import Hub
@@ -81,6 +82,25 @@ def test_a_run_that_goes_wakes_its_feature_and_orphans_its_evidence(world: World
     assert world.event("PerfRun", "r", spec={"featureRef": "f"}, gone=True) == {("PerfFeature", "f")}
     assert world.orphans == ["uid-r"]
     assert world.hub.namespace_of("uid-r") is None
+
+
+FORETOLD = kept().spec.to_wire()
+
+
+def test_a_forecast_wakes_itself_until_it_is_over_and_its_target_when_there_is_more_to_keep(world: World) -> None:
+    itself, target = ("PerfForecast", "throughput"), ("PerfTarget", "llm")
+    assert world.event("PerfForecast", "throughput", spec=FORETOLD) == {itself, target}
+    waiting = {"state": "Waiting", "observedGeneration": 1}
+    assert world.event("PerfForecast", "throughput", spec=FORETOLD, status=waiting) == {itself}
+    for state in ("Scored", "GivenUp"):
+        assert world.event("PerfForecast", state, spec=FORETOLD, status={"state": state}) == {target}
+    assert world.event("PerfForecast", "throughput", spec=FORETOLD, status={"state": "Scored"}) == {target}
+    assert world.event("PerfForecast", "throughput", spec=FORETOLD, status={"state": "Scored"}) == set()
+    assert world.event("PerfForecast", "throughput", gone=True) == set()
+
+
+def test_a_forecast_that_cannot_be_read_gets_its_turn_which_tells_of_it(world: World) -> None:
+    assert world.event("PerfForecast", "bad", spec={"targetRef": "llm"}) == {("PerfForecast", "bad")}
 
 
 def of_run(name: str, namespace: str = "ns") -> dict[str, Any]:
