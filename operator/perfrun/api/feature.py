@@ -78,7 +78,10 @@ class FeatureSpec(Model):
     )
     revision: str = Field(default="", max_length=256, description="Revision under test; a change starts a run.")
     max_age: Duration | None = Field(default=None, description="Age past which a verdict no longer counts.")
-    timeout: Duration = Field(default="1h", description="Longest time for a run.")
+    timeout: Duration | None = Field(
+        default=None,
+        description="Longest time for a run; left out, an hour, or twice what its plan expects where that is more.",
+    )
     retry: Retry = Field(default=Retry(), description="What happens after Inconclusive or Error.")
     policy: Policy = Field(default=Policy(), description="How evidence becomes a verdict.")
     history: History = Field(default=History(), description="How many finished runs are kept.")

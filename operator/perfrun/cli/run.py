@@ -30,6 +30,7 @@ from perfrun.api.run import Phase, RunSpec, RunStatus
 from perfrun.api.target import TargetSpec, TargetStatus
 from perfrun.cli import show
 from perfrun.cli.inputs import check_feature, load_target, read_bytes
+from perfrun.cli.pictures import read_pictures
 from perfrun.cli.progress import Progress
 from perfrun.cli.stop import EXIT_CODES, TIMED_OUT, USAGE_ERROR, Stop
 from perfrun.lifecycle.values import Key, Meta, Run, Target
@@ -61,7 +62,10 @@ def run(
     artifacts: Annotated[
         Path | None, typer.Option(help="Directory that keeps bulk evidence; without it, none is kept.")
     ] = None,
-    timeout: Annotated[str, typer.Option(help="Longest time for the run, such as 90s or 1h.")] = "1h",
+    timeout: Annotated[
+        str | None,
+        typer.Option(help="Longest time for the run, such as 90s or 3h; left out, an hour, or twice what it expects."),
+    ] = None,
 ) -> None:
     """Execute a feature on this machine; exit 0 Pass, 1 Fail, 2 Inconclusive, 3 Error or bad use, 124 time-out."""
     spec = load_target(target)
@@ -70,9 +74,10 @@ def run(
     begun = _begin(name, text, tags, timeout)
     with Progress(name) as progress, _kept(artifacts) as folder:
         status = asyncio.run(execute(begun, spec, folder, progress))
+        pictures = read_pictures(status.artifacts) if format is Format.HTML else ()
     if artifacts is None:
         status = status.replace(artifacts=())
-    show.render(show.Evidence(name, status), show.Format(format.value), Console(highlight=False))
+    show.render(show.Evidence(name, status, pictures), show.Format(format.value), Console(highlight=False))
     raise typer.Exit(exit_code(status))
 
 
@@ -117,7 +122,7 @@ async def _wait(cluster: LocalCluster, due: dt.datetime | None, clock: SystemClo
             await cluster.changed.wait()
 
 
-def _begin(name: str, text: str, tags: str, timeout: str) -> Run:
+def _begin(name: str, text: str, tags: str, timeout: str | None) -> Run:
     try:
         spec = RunSpec(feature=text, target_ref=_TARGET, tags=tags, timeout=timeout)
     except pydantic.ValidationError as error:

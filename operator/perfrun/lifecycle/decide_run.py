@@ -35,6 +35,7 @@ from perfrun.lifecycle.values import (
     RunObservation,
 )
 from perfrun.lifecycle.work import Work, judge
+from perfrun.planning.cost import longest
 
 TARGET_PATIENCE = dt.timedelta(seconds=15)
 """How long a run waits for a target or feature that is not there, for one manifest may create all in any order."""
@@ -89,10 +90,11 @@ def _begin(work: Work) -> Work:
 def _go_on(work: Work) -> Work:
     if work.run.spec.cancel:
         return end(work, "Cancelled")
-    deadline = (work.status.started_at or work.now) + dt.timedelta(seconds=seconds(work.run.spec.timeout))
+    frozen = _frozen(work.status)
+    allowed = dt.timedelta(seconds=longest(work.run.spec.timeout, frozen.plan))
+    deadline = (work.status.started_at or work.now) + allowed
     if work.now >= deadline:
         return end(work, "TimedOut")
-    frozen = _frozen(work.status)
     while len(work.status.scenarios) < len(frozen.plan.scenarios):
         work, complete = _scenario(work, frozen, len(work.status.scenarios))
         if not complete:

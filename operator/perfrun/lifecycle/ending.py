@@ -12,6 +12,7 @@ from typing import Literal
 
 import attrs
 
+from perfrun.api.durations import written
 from perfrun.api.faults import FINALIZER
 from perfrun.api.run import Frozen, Phase, RunStatus
 from perfrun.api.verdicts import Verdict
@@ -25,6 +26,7 @@ from perfrun.lifecycle.values import Action, Emit, Release, StopLoad, StopPod, S
 from perfrun.lifecycle.wording import elapsed
 from perfrun.lifecycle.work import Work, judge, stage_of
 from perfrun.manifests.names import pod_name
+from perfrun.planning.cost import longest
 
 RECHECK = dt.timedelta(seconds=1)
 """How soon it is looked again whether all is taken back."""
@@ -105,7 +107,7 @@ def _conclude(work: Work, suffix: str) -> Work:
     if status.ending in ("Cancelled", "TimedOut") and status.frozen is not None:
         why = {
             "Cancelled": "the run was cancelled",
-            "TimedOut": f"the run exceeded its timeout of {work.run.spec.timeout}",
+            "TimedOut": f"the run exceeded its timeout of {_timeout(work, status.frozen)}",
         }
         work = _judge_rest(work, status.frozen, why[status.ending])
         status = work.status
@@ -118,6 +120,11 @@ def _conclude(work: Work, suffix: str) -> Work:
     event = Emit("Normal" if phase is Phase.PASSED else "Warning", phase.value, status.message)
     stores = (Store("report", report(status).encode()),) if status.scenarios else ()
     return work.do(fitted(status), *stores, event)
+
+
+def _timeout(work: Work, frozen: Frozen) -> str:
+    given = work.run.spec.timeout
+    return given or written(longest(given, frozen.plan))
 
 
 def _judge_rest(work: Work, frozen: Frozen, why: str) -> Work:
@@ -150,7 +157,8 @@ def _verdict(status: RunStatus, work: Work) -> tuple[Phase, RunJudgement]:
             judged, verdict=Verdict.INCONCLUSIVE, reason="RevisionChanged", message=text
         )
     if status.ending == "TimedOut" and judged.verdict is not Verdict.FAIL:
-        text = f"the run exceeded its timeout of {work.run.spec.timeout}; {judged.summary} scenarios passed before"
+        told = f"its timeout of {_timeout(work, frozen)}" if frozen is not None else "its timeout"
+        text = f"the run exceeded {told}; {judged.summary} scenarios passed before"
         return Phase.INCONCLUSIVE, attrs.evolve(judged, verdict=Verdict.INCONCLUSIVE, reason="TimedOut", message=text)
     return _PHASES[judged.verdict], judged
 

@@ -7,9 +7,11 @@ from typing import Final
 
 import attrs
 
+from perfrun.api.durations import seconds
 from perfrun.api.plan import Plan, Stage
 
 _POD_KINDS: Final = ("pod", "load")
+_USUAL_SECONDS: Final = 3600.0
 
 
 @attrs.frozen
@@ -45,11 +47,16 @@ def cost(plan: Plan) -> Cost:
         gpu_seconds=sum(stage.gpus * stage.seconds for stage in pods),
         gpu_seconds_at_most=sum(stage.gpus * _at_most(stage) for stage in pods),
         queries=sum(stage.kind == "query" for stage in plan.stages),
-        seconds=sum(_seconds(stage) for stage in plan.stages),
+        seconds=_expected(plan),
         seconds_at_most=sum(_at_most(stage) for stage in plan.stages),
         requests=sum(requests(stage, plan) for stage in plan.stages),
         failing_nodes=max((failing_nodes(stage) for stage in plan.stages), default=0),
     )
+
+
+def longest(timeout: str | None, plan: Plan) -> float:
+    """Return how long a run may take, in seconds: what its spec says, else an hour, or twice what the plan expects."""
+    return seconds(timeout) if timeout is not None else max(_USUAL_SECONDS, 2 * _expected(plan))
 
 
 def requests(stage: Stage, plan: Plan) -> float:
@@ -64,6 +71,10 @@ def failing_nodes(stage: Stage) -> int:
     """Return how many nodes a stage makes fail: none, where containers are held up or only watched."""
     fails = stage.kind == "fault" and stage.parameters.get("kind") != "spike"
     return int(stage.parameters["count"]) if fails else 0
+
+
+def _expected(plan: Plan) -> float:
+    return sum(_seconds(stage) for stage in plan.stages)
 
 
 def _seconds(stage: Stage) -> float:

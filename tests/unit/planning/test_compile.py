@@ -12,7 +12,7 @@ from perfrun.api.service import Service
 from perfrun.api.target import LLM, EngineModel, Metric, Pods, Prometheus, TargetSpec
 from perfrun.capabilities.base import PlanError
 from perfrun.planning.compile import MAX_SCENARIOS, plan
-from perfrun.planning.cost import Cost, cost
+from perfrun.planning.cost import Cost, cost, longest
 
 FEATURES = Path(__file__).parents[3] / "features"
 TARGET = TargetSpec(
@@ -188,6 +188,26 @@ def test_the_cost_of_a_plan_adds_up() -> None:
     assert (found.seconds, found.gpu_seconds) == (90, 90)
     assert found.seconds_at_most == found.gpu_seconds_at_most
     assert found.seconds_at_most > 2 * 3 * (100 + 30)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "stages", "expected"),
+    [
+        (None, (), 3600),
+        (None, (1000, 800), 3600),
+        (None, (3720, 480), 8400),
+        ("10m", (3720,), 600),
+        ("1d", (1,), 86400),
+    ],
+    ids=["usual", "within the usual", "long", "stated", "stated for long"],
+)
+def test_a_run_may_take_twice_what_its_plan_expects(
+    timeout: str | None, stages: tuple[float, ...], expected: float
+) -> None:
+    planned = tuple(
+        Stage(id=f"s{index}", scenario=index, kind="pod", seconds=length) for index, length in enumerate(stages)
+    )
+    assert longest(timeout, Plan(scenarios=(), stages=planned)) == expected
 
 
 def test_a_plan_without_stages_costs_nothing() -> None:
