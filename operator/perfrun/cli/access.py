@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import attrs
 import typer
@@ -17,9 +17,8 @@ from perfrun.adapters.api import Api, NotFound, Refused, load_configuration
 from perfrun.adapters.reading import PLURALS
 from perfrun.api import GROUP, VERSION
 from perfrun.cli.stop import Stop
+from perfrun.lifecycle.values import Kind
 from perfrun.ports import Unavailable
-
-Kind = Literal["PerfFeature", "PerfRun", "PerfTarget"]
 
 KubeconfigOption = Annotated[
     str | None,

@@ -18,10 +18,11 @@ from perfrun.adapters.reading import run_of
 from perfrun.api.durations import seconds
 from perfrun.api.verdicts import Verdict
 from perfrun.cli import show
-from perfrun.cli.access import Access, ContextOption, Kind, KubeconfigOption, NamespaceOption, connected, missing
+from perfrun.cli.access import Access, ContextOption, KubeconfigOption, NamespaceOption, connected, missing
 from perfrun.cli.progress import Progress
 from perfrun.cli.stop import EXIT_CODES, TIMED_OUT, Stop
 from perfrun.cli.waiting import Standing, standing
+from perfrun.lifecycle.values import Kind
 from perfrun.ports import Unavailable
 
 app = typer.Typer(add_completion=False)
