@@ -99,7 +99,10 @@ def start(
             process.wait()
             raise RuntimeError(f"Prometheus did not start: {log.read_text()[-1000:]}")
         time.sleep(0.02)
-    return Server(url, process, folder)
+    server = Server(url, process, folder)
+    while scrape and not server.ask("targets")["activeTargets"]:
+        time.sleep(0.05)
+    return server
 
 
 def _ready(url: str) -> bool:

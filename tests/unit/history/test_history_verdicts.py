@@ -74,7 +74,7 @@ def series(name, interval, now, rng, node, **labels):
 
 KINDS = {
     "stated": ("Pass", "LimitMet"),
-    "seldom": ("Fail", "LimitMissed"),
+    "seldom": ("Fail", "LimitExceeded"),
     "holed": ("Fail", "Gaps"),
     "absent": ("Fail", "MissingSeries"),
     "nothing": ("Inconclusive", "NoSuchMetric"),
@@ -140,7 +140,7 @@ def test_retention_is_promised_too(tmp_path, options, verdict, reason):
     now, rng = time.time(), np.random.default_rng(3)
     one = [series("stated", 15, now, rng, node) for node in NODES]
     metrics = {"stated": {"series": ["stated"], "per": "node", "label": "node"}}
-    with serving(one, scrape=[NODE_JOB], **options) as server:
+    with serving(one, **options) as server:
         feature = "Feature: Kept\n" + RECORDED.format(name="stated", kept="7d")
         found, _ = judged(tmp_path, feature, spec(server.url, metrics=metrics))
     assert found["stated"][:2] == (verdict, reason)
@@ -152,7 +152,7 @@ def test_retention_is_promised_too(tmp_path, options, verdict, reason):
 )
 def test_a_server_that_cannot_be_relied_on_never_gets_a_pass(tmp_path, prometheus, between, changes, change, reason):
     now, rng = time.time(), np.random.default_rng(3)
-    server = prometheus(*(series("stated", 15, now, rng, node) for node in NODES), scrape=[NODE_JOB])
+    server = prometheus(*(series("stated", 15, now, rng, node) for node in NODES))
     wanted = spec(between(server.url, changes[change]), metrics={"stated": {"series": ["stated"]}})
     wanted["prometheus"]["timeout"] = "1s"
     found, status = judged(tmp_path, "Feature: Partial\n" + RECORDED.format(name="stated", kept="7d"), wanted)
@@ -177,7 +177,7 @@ def test_the_feature_verbatim_passes_but_for_the_gpus_that_nobody_has(tmp_path):
         for node in NODES
     ]  # fmt: skip
     feature = (ROOT / "features" / "system_performance.feature").read_text()
-    with serving(usual, retention="7d", scrape=[NODE_JOB]) as server:
+    with serving(usual, retention="7d") as server:
         _, status = judged(tmp_path, feature, spec(server.url), "--tags", "@metrics")
     [scenario] = [each for each in status["scenarios"] if each["name"] == "Performance Data Collection"]
     rows = [each for each in scenario["steps"] if each.get("limit") is not None or "GPU" in json.dumps(each)]
