@@ -149,7 +149,7 @@ class NotMeasured:
 
 @attrs.frozen
 class Refuted:
-    """The claim is contradicted by something besides its number, which is told nevertheless.
+    """The claim is contradicted by something besides its number; where the number alone breaks it, that is told first.
 
     ``message`` is a sentence that says by what, such as that a node has no series at all.
     """
@@ -161,7 +161,10 @@ class Refuted:
 
 @attrs.frozen
 class Unproven:
-    """The claim takes more than its number, and that was not shown; where the number alone breaks it, that decides."""
+    """The claim takes more than its number, and that was not shown; where the number alone breaks it, that decides.
+
+    ``message`` is a sentence that says what was not shown.
+    """
 
     reason: str
     message: str

@@ -89,7 +89,7 @@ def _missing(row: _Row) -> Why | None:
 
 def _gaps(row: _Row) -> Why | None:
     complete, least = row.told.number("complete"), row.stated("completeness")
-    if complete is None or complete >= least:
+    if complete is None or complete >= least or row.told.fact("reason") == "ShortHistory":
         return None
     where = row.told.fact("gaps.where")
     return "Gaps", (

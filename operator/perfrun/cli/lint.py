@@ -79,7 +79,7 @@ def _vocabularies(target: Path | None) -> tuple[Vocabulary, ...]:
 
     spec = read_target(target) if target else None
     if not third_party:
-        return builtin(spec.metrics if spec else ())
+        return builtin(spec.metrics, tuple(spec.telemetry.metrics), tuple(spec.forecast.metrics)) if spec else builtin()
     from perfrun.capabilities.registry import vocabularies  # noqa: PLC0415 -- loads what measuring needs
 
     return vocabularies(spec)

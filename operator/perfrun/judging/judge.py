@@ -44,12 +44,9 @@ def judge(claim: Claim, outcome: Outcome, policy: Policy, confidence: float) -> 
     match outcome:
         case NotMeasured():
             return _unmeasured(claim, outcome, policy)
-        case Refuted():
-            return _besides(claim, outcome, Verdict.FAIL, confidence)
-        case Unproven():
+        case Refuted() | Unproven():
             by_number = _by_number(claim, outcome.measured, policy, confidence)
-            failed = by_number.verdict is Verdict.FAIL
-            return by_number if failed else _besides(claim, outcome, Verdict.INCONCLUSIVE, confidence)
+            return by_number if by_number.verdict is Verdict.FAIL else _besides(claim, outcome, confidence)
         case _:
             return _by_number(claim, outcome, policy, confidence)
 
@@ -85,8 +82,9 @@ def _unmeasured(claim: Claim, measured: NotMeasured, policy: Policy) -> Judgemen
     return Judgement(Verdict.INCONCLUSIVE, measured.reason, text)
 
 
-def _besides(claim: Claim, outcome: Refuted | Unproven, verdict: Verdict, confidence: float) -> Judgement:
+def _besides(claim: Claim, outcome: Refuted | Unproven, confidence: float) -> Judgement:
     """Return the verdict that is not the number's, with the number among the details."""
+    verdict = Verdict.FAIL if isinstance(outcome, Refuted) else Verdict.INCONCLUSIVE
     parts = [_relation(claim, outcome.measured), *_parts(claim, outcome.measured, confidence)]
     return Judgement(verdict, outcome.reason, f"{outcome.message} ({', '.join(parts)})")
 

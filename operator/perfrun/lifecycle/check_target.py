@@ -7,7 +7,7 @@ what to do.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from perfrun.api.chaos import Window
@@ -15,6 +15,7 @@ from perfrun.api.durations import seconds
 from perfrun.api.feature import Schedule
 from perfrun.api.service import Service
 from perfrun.api.target import Metric, TargetSpec
+from perfrun.capabilities.history import key_of
 from perfrun.capabilities.words.custom import PARAMETER
 from perfrun.language.quantities import QuantityError, canonical
 from perfrun.manifests import external
@@ -164,4 +165,55 @@ def _window(window: Window) -> Iterator[str]:
         yield "length: found 0, so that it is never open; give a length of time above zero"
 
 
-RULES: Final[tuple[Callable[[TargetSpec], Iterator[str]], ...]] = (_metrics, _service, _load, _chaos)
+def _telemetry(spec: TargetSpec) -> Iterator[str]:
+    yield from _named("telemetry.metrics", spec.telemetry.metrics)
+    for name, recorded in spec.telemetry.metrics.items():
+        place = f"telemetry.metrics.{name}"
+        for selector in recorded.series:
+            if "$" in selector:
+                yield f"{place}.series: {selector!r} holds a variable; expected a selector such as node_load1"
+        if recorded.per == "pod" and spec.service is None:
+            yield f"{place}.per: pod means the pods of the Service, and there is none; add spec.service or change per"
+
+
+def _forecast(spec: TargetSpec) -> Iterator[str]:
+    forecast = spec.forecast
+    yield from _named("forecast.metrics", forecast.metrics)
+    if seconds(forecast.lookback) == 0:
+        yield "forecast.lookback: found 0, so that there is no history; give a length of time above zero"
+    for name, foretold in forecast.metrics.items():
+        yield from _query(f"forecast.metrics.{name}", foretold.query)
+        try:
+            canonical(foretold.unit)
+        except QuantityError as error:
+            yield f"forecast.metrics.{name}.unit: {error}"
+    for name, resource in forecast.resources.items():
+        queries = {"utilization": resource.utilization, "saturation": resource.saturation, "errors": resource.errors}
+        for part, query in queries.items():
+            yield from _query(f"forecast.resources.{name}.{part}", query)
+    yield from _query("forecast.deployments", forecast.deployments)
+    yield from _query("forecast.concurrency", forecast.concurrency)
+
+
+def _query(place: str, query: str | None) -> Iterator[str]:
+    try:
+        check(query or "")
+    except TemplateError as error:
+        yield f"{place}: {error}"
+
+
+def _named(place: str, metrics: Iterable[str]) -> Iterator[str]:
+    """Tell which names would be the same in a result, where only letters, digits and underscores stand."""
+    found: dict[str, str] = {}
+    for name in metrics:
+        key = key_of(name)
+        if not key:
+            yield f"{place}: {name!r} has no letter or digit; give the metric a name that can be said"
+        elif key in found:
+            yield f"{place}: {found[key]!r} and {name!r} differ only in case or signs; rename one"
+        found[key] = name
+
+
+RULES: Final[tuple[Callable[[TargetSpec], Iterator[str]], ...]] = (
+    _metrics, _service, _load, _chaos, _telemetry, _forecast,
+)  # fmt: skip

@@ -22,16 +22,22 @@ if TYPE_CHECKING:
     from perfrun.api.target import Metric
     from perfrun.language.vocabulary import Vocabulary
 
-_FIXED = (sampling, optimization, memory, load, telemetry, forecast, faults, network, spikes)
+_FIXED = (sampling, optimization, memory, load, faults, network, spikes)
 
 
-def builtin(metrics: tuple[Metric, ...] = ()) -> tuple[Vocabulary, ...]:
-    """Return all built-in vocabularies, with those named metrics as subjects.
+def builtin(
+    metrics: tuple[Metric, ...] = (), recorded: tuple[str, ...] = (), foretold: tuple[str, ...] = ()
+) -> tuple[Vocabulary, ...]:
+    """Return all built-in vocabularies, with what a target adds to them.
+
+    ``metrics`` become subjects; ``recorded`` are its own types of metrics, and ``foretold`` its own histories, which
+    tables may name.
 
     Raises:
         QuantityError: a metric has a unit that is not known.
     """
-    return (*(module.VOCABULARY for module in _FIXED), custom_vocabulary(metrics))
+    own = (telemetry.vocabulary(recorded), forecast.vocabulary(foretold))
+    return (*(module.VOCABULARY for module in _FIXED), *own, custom_vocabulary(metrics))
 
 
 __all__ = ["builtin", "custom", "custom_vocabulary"]
