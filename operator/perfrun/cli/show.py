@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from enum import StrEnum
+from functools import partial
 from importlib import resources
 from typing import Final
 from xml.etree import ElementTree as ET
@@ -20,6 +22,8 @@ from rich.text import Text
 
 from perfrun.api.run import RunStatus, ScenarioStatus, StepStatus
 from perfrun.api.verdicts import Verdict
+from perfrun.cli.foretold import forecast_lines
+from perfrun.cli.pictures import Picture
 from perfrun.judging.wording import SYMBOLS, limit_number, number, quantity
 from perfrun.lifecycle.telling import fault_line, scaling_line
 
@@ -48,10 +52,15 @@ class Format(StrEnum):
 
 @attrs.frozen
 class Evidence:
-    """A run's status with the names that head it."""
+    """A run's status with the name that heads it, and the pictures among its bulk evidence that a page shows.
+
+    ``forecasts`` says in a sentence what became of forecasts that the run made, by their names, as far as it is known.
+    """
 
     title: str
     status: RunStatus
+    pictures: tuple[Picture, ...] = ()
+    forecasts: Mapping[str, str] = attrs.field(factory=dict)
 
 
 def render(evidence: Evidence, form: Format, console: Console) -> None:
@@ -83,7 +92,7 @@ def table(evidence: Evidence, console: Console) -> None:
             if told := setting(scenario):
                 console.print(Text(f"  on {told}", style="dim"))
         _changes([*changes(status, index), *files(status, index)], console)
-    if rest := changes(status, None):
+    if rest := [*changes(status, None), *forecast_lines(status, evidence.forecasts)]:
         console.print()
         _changes(rest, console)
 
@@ -99,11 +108,21 @@ def changes(status: RunStatus, scenario: int | None) -> list[str]:
 
 
 def files(status: RunStatus, scenario: int) -> list[str]:
-    """Return the traces and pictures of a scenario, a line each with its place; they are named ``STAGE.NAME``."""
-    stages = status.frozen.plan.stages if status.frozen is not None else ()
-    mine = {stage.id for stage in stages if stage.scenario == scenario}
-    found = [each for each in status.artifacts if "." in each.name and each.name.partition(".")[0] in mine]
+    """Return the traces and pictures of a scenario, a line each with its place."""
+    found = [each for each in status.artifacts if _belongs(each.name, status, scenario)]
     return [f"file: {each.name} ({each.bytes} bytes) {each.url}" for each in found]
+
+
+def pictures(evidence: Evidence, scenario: int) -> list[Picture]:
+    """Return the pictures of a scenario."""
+    return [each for each in evidence.pictures if _belongs(each.name, evidence.status, scenario)]
+
+
+def _belongs(name: str, status: RunStatus, scenario: int) -> bool:
+    """Return whether a file is a scenario's; files are named ``STAGE.NAME``."""
+    stages = status.frozen.plan.stages if status.frozen is not None else ()
+    stage, dot, _ = name.partition(".")
+    return bool(dot) and any(each.id == stage and each.scenario == scenario for each in stages)
 
 
 def headline(evidence: Evidence) -> Text:
@@ -188,7 +207,10 @@ def html(evidence: Evidence) -> str:
     source = resources.files("perfrun.cli").joinpath("report.html.j2").read_text(encoding="utf-8")
     page = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     page.filters |= {"measured": measured, "limit": limit, "bounds": bounds, "facts": facts}
-    return page.from_string(source).render(title=evidence.title, status=evidence.status, changes=changes)
+    return page.from_string(source).render(
+        title=evidence.title, status=evidence.status, changes=changes, pictures=partial(pictures, evidence),
+        forecasts=forecast_lines(evidence.status, evidence.forecasts),
+    )  # fmt: skip
 
 
 def setting(scenario: ScenarioStatus) -> str:
