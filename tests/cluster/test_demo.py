@@ -17,12 +17,12 @@ pytestmark = pytest.mark.cluster
 LLM = "llm-sampling-performance"
 NAMESPACE = "demo-test"
 CHART_NODES = 3
-UNMEASURED = ("gpu-kernel-optimization", "system-performance")
+UNMEASURED = ("gpu-kernel-optimization",)
 
 
 @pytest.fixture
 def verdicts(operator_chart, tmp_path):
-    """The six features and the platform's own, applied and judged; small decoders keep the CPU's part short."""
+    """Features that only measure and the platform's own, applied and judged; small decoders keep it short."""
     patch = tmp_path / "patch.yaml"
     config = {"hiddenSize": 32, "intermediateSize": 64, "layers": 1, "heads": 2, "kvHeads": 1, "vocabSize": 256}
     llm = {"budget": "20s", "models": {size: {"config": config} for size in ("small", "medium", "large")}}

@@ -5,6 +5,7 @@ It installs and applies what a person would, shows what a person would look at, 
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import sys
 import time
@@ -26,9 +27,13 @@ from perfrun.devcluster.errors import DevClusterError
 
 NAMESPACE: Final = "demo"
 EXAMPLES: Final = CHECKOUT / "examples"
+FEATURES: Final = EXAMPLES / "features-cr.yaml"
 SERVED: Final = EXAMPLES / "served-features.yaml"
 NODES: Final = 6
 """Five that serve, as the first row of fault tolerance wants, and one from which load can come."""
+
+OBSERVING: Final = "system-performance"
+"""Observes for an hour, so nobody waits for it; and last: nodes that fail on purpose are not recorded meanwhile."""
 
 SHOWN: Final = ("llm-sampling-performance", "slo", "load-balancing", "fault-tolerance", "network-performance")
 """Features whose evidence is printed in full."""
@@ -42,6 +47,7 @@ Everything is still running. To look around:
   kubectl -n {demo} describe perfrun
   kubectl explain perfrun.status
   .venv/bin/perfrun report -n {demo} slo
+  .venv/bin/perfrun report -n {demo} {observing}    # from {due} on: it observes for an hour
   kubectl -n {system} logs deploy/perfrun
   Prometheus: {prometheus}
 
@@ -52,6 +58,8 @@ _SCALING: Final = {"spec": {"service": {"workload": {"timeout": "30s"}}}}
 """Rows that want more nodes than there are need not wait for an autoscaler here."""
 
 _EVERY: Final = 1.0
+_OBSERVED: Final = dt.timedelta(minutes=63)
+"""An hour, and what it takes to start and to judge."""
 
 app = typer.Typer(add_completion=False)
 
@@ -97,11 +105,14 @@ def demo(
     tell(f"applied examples/served-target.yaml and examples/served-features.yaml: {len(disturbing)} features")
     tell("waiting for verdicts; loads and faults take turns, and each scenario takes one to two minutes")
     missing += follow(tools, disturbing, timeout, tell)
+    observe(tools, NAMESPACE)
+    due = f"{dt.datetime.now().astimezone() + _OBSERVED:%H:%M}"
+    tell(f"applied {OBSERVING} of examples/features-cr.yaml: its verdict comes at about {due}, with an hour's samples")
     summary(tools, console)
     console.print(
         _AFTERWARDS.format(
             kubeconfig=info.kubeconfig, tools=info.bin_dir, prometheus=info.prometheus_url, demo=NAMESPACE,
-            system=SYSTEM, cluster=name,
+            system=SYSTEM, cluster=name, observing=OBSERVING, due=due,
         ),
         soft_wrap=True, markup=False,
     )  # fmt: skip
@@ -110,7 +121,7 @@ def demo(
 
 
 def apply(tools: Tools, namespace: str, patches: Sequence[Path] = ()) -> tuple[str, ...]:
-    """Apply the example target with patches, a platform's SLO, and the features that neither load nor break anything.
+    """Apply the example target with patches, a platform's SLO, and the features that neither load, break nor observe.
 
     Returns the features' names.
     """
@@ -119,8 +130,8 @@ def apply(tools: Tools, namespace: str, patches: Sequence[Path] = ()) -> tuple[s
     target = yaml.safe_load((EXAMPLES / "target.yaml").read_bytes())
     for patch in patches:
         target = merged(target, yaml.safe_load(patch.read_bytes()))
-    later = {each["metadata"]["name"] for each in _documents(SERVED)}
-    features = [each for each in _documents(EXAMPLES / "features-cr.yaml") if each["metadata"]["name"] not in later]
+    later = {OBSERVING, *(each["metadata"]["name"] for each in _documents(SERVED))}
+    features = [each for each in _documents(FEATURES) if each["metadata"]["name"] not in later]
     _applied(tools, namespace, json.dumps(target))
     named = _applied(tools, namespace, yaml.safe_dump_all(features))
     return named + _applied(tools, namespace, wrap([(slo, slo.read_bytes())], "default"))
@@ -132,6 +143,12 @@ def serve(tools: Tools, namespace: str, nodes: int) -> tuple[str, ...]:
     target = merged(yaml.safe_load((EXAMPLES / "served-target.yaml").read_bytes()), _SCALING)
     _applied(tools, namespace, json.dumps(target))
     return _applied(tools, namespace, SERVED.read_text())
+
+
+def observe(tools: Tools, namespace: str) -> None:
+    """Apply the feature that observes what is recorded of the cluster, against the target that `apply` made."""
+    found = [each for each in _documents(FEATURES) if each["metadata"]["name"] == OBSERVING]
+    _applied(tools, namespace, yaml.safe_dump_all(found))
 
 
 def deploy(tools: Tools, namespace: str, nodes: int) -> None:
