@@ -22,7 +22,7 @@ from perfrun.language.model import Quantity
 from perfrun_kernels.contract import Result
 
 _NO_DATA: Final = frozenset({"NoSuchMetric", "EmptySeries"})
-_TEXTS: Final = ("model", "models", "query", "step", "seasons", "repaired", "why")
+_TEXTS: Final = ("model", "models", "query", "step", "seasons", "overlap", "repaired", "warnings", "why")
 _PERCENT: Final = ("naive", "coverage", "nominal")
 _SPANS: Final = ("history", "needed")
 _RANKING: Final = ("bottleneck", "bottlenecks", "usl")
@@ -92,7 +92,7 @@ def _no_skill(row: _Row) -> Why | None:
 
 
 def _warned(row: _Row) -> Why | None:
-    warnings = row.told.common("warnings")
+    warnings = row.told.fact("warnings")
     return ("PartialData", f"the server's answers may lack something: {warnings}") if warnings else None
 
 
@@ -157,7 +157,6 @@ def _facts(row: _Row, result: Result) -> dict[str, JSON]:
     numbers |= {name.replace(".", "_"): told.number(name) for name in ("ratio", "ratio.lower", "ratio.upper")}
     facts |= {name: round(value, 4) for name, value in numbers.items() if value is not None}
     facts |= {name: span(length) for name in _SPANS if (length := told.number(name)) is not None}
-    facts |= {name: text for name in ("prometheus", "warnings") if (text := told.common(name))}
     if row.live is not None:
         facts["live_record"] = live(row.live)
     if row.claim.parameters["ranking"]:

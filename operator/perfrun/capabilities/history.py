@@ -15,7 +15,8 @@ from perfrun.capabilities.base import PlanError
 from perfrun.language.model import Scenario
 from perfrun_kernels.contract import Result
 
-_SPANS: Final = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
+_SPANS: Final = ((172800.0, 86400.0, "d"), (3600.0, 3600.0, "h"), (60.0, 60.0, "min"))
+"""From which length on a unit is used, its size in seconds, and its sign."""
 
 
 @attrs.frozen
@@ -69,8 +70,8 @@ def key_of(name: str) -> str:
 
 
 def span(length: float) -> str:
-    """Return a length in seconds as people say it: ``7 d``, ``1 h``, ``90 min``, ``12.5 s``."""
-    size, unit = next(((size, unit) for size, unit in _SPANS if length >= size), (1.0, "s"))
+    """Return a length in seconds as people say it: ``7 d``, ``24 h``, ``1.5 h``, ``5 min``, ``12.5 s``."""
+    size, unit = next(((size, unit) for least, size, unit in _SPANS if length >= least), (1.0, "s"))
     return f"{length / size:.3g} {unit}"
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from perfrun.api.plan import Plan, PlannedScenario, Stage
 from perfrun.api.target import TargetSpec
 from perfrun.capabilities.base import PlanError
+from perfrun.capabilities.history import span
 from perfrun.cli.inputs import check_feature, load_target, read_bytes
 from perfrun.cli.stop import Stop
 from perfrun.planning.compile import plan as compile_text
@@ -143,7 +144,28 @@ def _rates(stage: Stage) -> str:
 def _pod(stage: Stage) -> str:
     if stage.alongside:
         return f"pod {stage.program} {stage.parameters['role']} on {_place(stage)}, along with {stage.alongside}"
-    return _briefly(f"pod {stage.program}", stage)
+    match stage.program:
+        case "telemetry":
+            return _telemetry(stage.parameters)
+        case "forecast":
+            return _forecast(stage.parameters)
+        case _:
+            return _briefly(f"pod {stage.program}", stage)
+
+
+def _telemetry(told: dict[str, Any]) -> str:
+    period, count = span(told["period_s"]), len(told["rows"])
+    when = {
+        "recorded": f"in the last {period}", "observed": f"in the next {period}",
+        "auto": f"in the last {period}, or in the next where history is shorter",
+    }  # fmt: skip
+    types = "one type of metric" if count == 1 else f"{count} types of metrics"
+    return f"judge how Prometheus has recorded {types} {when[told['window']]}"
+
+
+def _forecast(told: dict[str, Any]) -> str:
+    ahead = ", ".join(f"{each['name']} {span(each['horizon_s'])} ahead" for each in told["metrics"])
+    return f"foretell {ahead}, tried on {told['windows']} windows of the last {span(told['lookback_s'])}"
 
 
 def _query(stage: Stage) -> str:
