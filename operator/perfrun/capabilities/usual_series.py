@@ -56,8 +56,8 @@ def recorded(target: TargetSpec, name: str) -> Recorded:
 
 
 def _first(*queries: str) -> str:
-    """Return a query that answers with the first of these that has a value."""
-    return " or ".join(f"({each})" for each in queries)
+    """Return a query that answers with the first of these that has a value, whatever labels the others have."""
+    return " or on () ".join(f"({each})" for each in queries)
 
 
 def _mean(histogram: str, scale: str = "") -> str:
@@ -107,43 +107,46 @@ _DISKS: Final = 'device!~"loop.*|ram.*|sr.*"'
 RESOURCES: Final[Mapping[str, Resource]] = {
     "CPU": Resource(
         utilization=_first(
-            '1 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[$window]))',
+            '1 - avg by (instance, node) (rate(node_cpu_seconds_total{mode="idle"}[$window]))',
             'sum by (node) (rate(container_cpu_usage_seconds_total{id="/"}[$window])) '
             "/ sum by (node) (machine_cpu_cores)",
         ),
         saturation=_first(
-            "sum by (instance) (rate(node_pressure_cpu_waiting_seconds_total[$window]))",
-            'clamp_min(node_load1 - on (instance) count by (instance) (node_cpu_seconds_total{mode="idle"}), 0)',
+            "sum by (instance, node) (rate(node_pressure_cpu_waiting_seconds_total[$window]))",
+            "clamp_min(sum by (instance, node) (node_load1) "
+            '- count by (instance, node) (node_cpu_seconds_total{mode="idle"}), 0)',
         ),
     ),
     "memory": Resource(
         utilization=_first(
-            "1 - avg by (instance) (node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes)",
+            "1 - avg by (instance, node) (node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes)",
             'sum by (node) (container_memory_working_set_bytes{id="/"}) / sum by (node) (machine_memory_bytes)',
         ),
         saturation=_first(
-            "sum by (instance) (rate(node_pressure_memory_waiting_seconds_total[$window]))",
-            "sum by (instance) (rate(node_vmstat_pgmajfault[$window]))",
+            "sum by (instance, node) (rate(node_pressure_memory_waiting_seconds_total[$window]))",
+            "sum by (instance, node) (rate(node_vmstat_pgmajfault[$window]))",
         ),
-        errors="sum by (instance) (rate(node_vmstat_oom_kill[$window]))",
+        errors="sum by (instance, node) (rate(node_vmstat_oom_kill[$window]))",
     ),
     "network": Resource(
-        utilization=f"max by (instance) (rate(node_network_transmit_bytes_total{{{_LINKS}}}[$window]) "
-        "/ (node_network_speed_bytes > 0))",
-        saturation=f"sum by (instance) (rate(node_network_transmit_drop_total{{{_LINKS}}}[$window]) "
+        utilization="max by (instance, node) ("
+        f"max by (instance, node, device) (rate(node_network_transmit_bytes_total{{{_LINKS}}}[$window])) "
+        "/ max by (instance, node, device) (node_network_speed_bytes > 0))",
+        saturation=f"sum by (instance, node) (rate(node_network_transmit_drop_total{{{_LINKS}}}[$window]) "
         f"+ rate(node_network_receive_drop_total{{{_LINKS}}}[$window]))",
-        errors=f"sum by (instance) (rate(node_network_transmit_errs_total{{{_LINKS}}}[$window]) "
+        errors=f"sum by (instance, node) (rate(node_network_transmit_errs_total{{{_LINKS}}}[$window]) "
         f"+ rate(node_network_receive_errs_total{{{_LINKS}}}[$window]))",
     ),
     "disk": Resource(
-        utilization=f"max by (instance) (rate(node_disk_io_time_seconds_total{{{_DISKS}}}[$window]))",
-        saturation=f"max by (instance) (clamp_min(rate(node_disk_io_time_weighted_seconds_total{{{_DISKS}}}[$window]) "
+        utilization=f"max by (instance, node) (rate(node_disk_io_time_seconds_total{{{_DISKS}}}[$window]))",
+        saturation="max by (instance, node) (clamp_min("
+        f"rate(node_disk_io_time_weighted_seconds_total{{{_DISKS}}}[$window]) "
         f"- rate(node_disk_io_time_seconds_total{{{_DISKS}}}[$window]), 0))",
-        errors="sum by (instance) (node_filesystem_device_error)",
+        errors="sum by (instance, node) (node_filesystem_device_error)",
     ),
     "GPU": Resource(
-        utilization="max by (instance, gpu) (avg_over_time(DCGM_FI_DEV_GPU_UTIL[$window])) / 100",
-        errors="sum by (instance, gpu) (rate(DCGM_FI_DEV_ECC_DBE_VOL_TOTAL[$window]))",
+        utilization="max by (instance, node, gpu) (avg_over_time(DCGM_FI_DEV_GPU_UTIL[$window])) / 100",
+        errors="sum by (instance, node, gpu) (rate(DCGM_FI_DEV_ECC_DBE_VOL_TOTAL[$window]))",
     ),
 }  # fmt: skip
 """Resources of the nodes, after Gregg's USE method: utilisation, saturation and errors of each instance."""
