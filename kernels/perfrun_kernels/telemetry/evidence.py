@@ -25,6 +25,9 @@ LOOKS: Final = 5
 MOST_ENDS: Final = 20
 """Ends of series at which stale markers are looked for; each is one question."""
 
+MOST_SAMPLES: Final = 3e7
+"""Samples of one row: half a gigabyte of memory."""
+
 FUTURE_SECONDS: Final = 3600.0
 LOOKBACK_SECONDS: Final = 300.0
 _OWN: Final = frozenset({"BadQuery", "MetricsLimited", "MetricsTimeout"})
@@ -52,13 +55,13 @@ class Evidence:
     why: str = ""
 
 
-def present(server: Server, row: Row, window: Window) -> str:
-    """Return the first of the row's selectors that has samples in the window, or nothing."""
+def present(server: Server, row: Row, window: Window) -> tuple[str, int]:
+    """Return the first of the row's selectors that has samples in the window, and how many series; or nothing."""
     milliseconds = round(window.seconds / _MILLISECOND)
     for selector in row.series:
-        if server.instant(f"count(present_over_time({selector}[{milliseconds}ms]))", window.end):
-            return selector
-    return ""
+        if found := server.instant(f"count(present_over_time({selector}[{milliseconds}ms]))", window.end):
+            return selector, int(found[0].values[0])
+    return "", 0
 
 
 def gather(server: Server, row: Row, window: Window, lookback: float) -> Evidence:
@@ -68,9 +71,10 @@ def gather(server: Server, row: Row, window: Window, lookback: float) -> Evidenc
         UnmeasurableError: the server cannot be reached, or is none.
     """
     try:
-        selector = present(server, row, window)
+        selector, count = present(server, row, window)
         if not selector:
             return Evidence(row)
+        _bounded(row, selector, count, window)
         return _gathered(server, row, selector, window, lookback)
     except UnmeasurableError as error:
         if error.reason not in _OWN:
@@ -80,14 +84,29 @@ def gather(server: Server, row: Row, window: Window, lookback: float) -> Evidenc
 
 def _gathered(server: Server, row: Row, selector: str, window: Window, lookback: float) -> Evidence:
     series = tuple(server.raw(selector, window.start, window.end))
+    if not series:
+        return Evidence(row)
     moments = ends(series, row.interval_s, window.end, lookback)
     looked = moments[:MOST_ENDS]
     return Evidence(
         row, selector, series, counters(server, {each.name for each in series}),
         {**_lags(server, series, window), **_ahead(server, selector, window.end)},
         sum(_stale(server, selector, at, names) for at, names in looked), sum(len(names) for _, names in looked),
-        oldest(server, selector, window.end, max(row.retention_s, window.seconds)),
+        max(
+            oldest(server, selector, window.end, max(row.retention_s, window.seconds)) or 0.0,
+            *(window.end - float(each.times[0]) for each in series),
+        ),
     )  # fmt: skip
+
+
+def _bounded(row: Row, selector: str, count: int, window: Window) -> None:
+    samples = count * window.seconds / row.interval_s
+    if samples > MOST_SAMPLES:
+        msg = (
+            f"{selector} selects {count} series with some {samples:.0f} samples in the {window.seconds:g} s that are "
+            f"judged; expected at most {MOST_SAMPLES:.0f}: select fewer series in the target's telemetry.metrics"
+        )
+        raise UnmeasurableError("MetricsLimited", msg)
 
 
 def counters(server: Server, names: Iterable[str]) -> frozenset[str]:

@@ -49,17 +49,17 @@ class Lane:
 def lanes(owner: str, series: Sequence[RawSeries], start: float, end: float, interval: float) -> list[Lane]:
     """Return the lanes of one owner's ``series`` in a window."""
     found: list[Lane] = []
-    for source in sorted(_sources(owner, series), key=lambda each: float(each.times[0])):
-        late = source.times[0] - start > GAP * interval
+    for following in sorted(_sources(owner, series), key=lambda each: float(each.times[0])):
+        late = following.times[0] - start > GAP * interval
         ended = [
-            each for each in found if end - each.times[-1] > GAP * interval and each.times[-1] < source.times[-1]
+            each for each in found if end - each.times[-1] > GAP * interval and each.times[-1] < following.times[-1]
         ]  # fmt: skip
         if not late or not ended:
-            found.append(source)
+            found.append(following)
             continue
         before = min(ended, key=lambda each: float(each.times[-1]))
         found.remove(before)
-        found.append(Lane(owner, before.sources + source.sources, np.union1d(before.times, source.times)))
+        found.append(Lane(owner, before.sources + following.sources, np.union1d(before.times, following.times)))
     return found
 
 
@@ -70,23 +70,27 @@ def merged(owner: str, series: Sequence[RawSeries]) -> Lane:
     return Lane(owner, names, np.unique(np.concatenate([each.times for each in sources])))
 
 
-def copies(series: Iterable[tuple[str, RawSeries]]) -> int:
+def copies(series: Iterable[tuple[str | None, RawSeries]]) -> int:
     """Return how many of an owner's series are another's copy.
 
     Series that differ in nothing but the name of a replica are; so are those that differ in nothing but where they
     were scraped, while they change over time and their means agree within 1 %.
     """
-    found = list(series)
+    found = [(owner, each) for owner, each in series if owner is not None]
     replicas = _groups(found, REPLICAS)
     rest = [some[0] for some in replicas]
     return len(found) - len(rest) + sum(_alike([each for _, each in some]) for some in _groups(rest, SCRAPES))
 
 
+def source(series: RawSeries) -> str:
+    """Return what names the scrape that a series comes from."""
+    return ", ".join(value for label in SOURCE if (value := series.labels.get(label)))
+
+
 def _sources(owner: str, series: Sequence[RawSeries]) -> list[Lane]:
     found: dict[str, list[Floats]] = {}
     for each in series:
-        name = ", ".join(value for label in SOURCE if (value := each.labels.get(label)))
-        found.setdefault(name, []).append(each.times)
+        found.setdefault(source(each), []).append(each.times)
     return [Lane(owner, (name,), np.unique(np.concatenate(times))) for name, times in found.items()]
 
 

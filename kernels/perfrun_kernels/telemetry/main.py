@@ -13,11 +13,12 @@ from perfrun_kernels.program import Measurement, Task
 from perfrun_kernels.prometheus import Server
 from perfrun_kernels.telemetry import results
 from perfrun_kernels.telemetry.evidence import LOOKBACK_SECONDS, Evidence, gather, present
+from perfrun_kernels.telemetry.findings import RowFinding
 from perfrun_kernels.telemetry.owners import discovered, finder
 from perfrun_kernels.telemetry.parameters import Owner, Parameters, Row, parse
 from perfrun_kernels.telemetry.picturing import picture
 from perfrun_kernels.telemetry.retention import duration, retention
-from perfrun_kernels.telemetry.rows import RowFinding, judge
+from perfrun_kernels.telemetry.rows import judge
 from perfrun_kernels.telemetry.window import Window, fits, reaches_back, recorded, watch
 
 FIRST_PATIENCE_SECONDS: Final = 5.0
@@ -70,7 +71,7 @@ def _window(server: Server, wanted: Parameters, now: float, task: Task) -> Windo
 def _covered(server: Server, rows: Sequence[Row], past: Window) -> bool:
     """Say whether every row that has any series has had one since the window began."""
     for row in rows:
-        selector = _aside(partial(present, server, row, past))
+        selector, _ = _aside(partial(present, server, row, past)) or ("", 0)
         if selector and not reaches_back(server, selector, past.start, row.interval_s):
             return False
     return True

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from perfrun_kernels.contract import Attachment
 from perfrun_kernels.pictures import telemetry
 from perfrun_kernels.pictures.values import Judged, RecordedRow, RecordedSeries, Recording, Stretch
+from perfrun_kernels.telemetry.findings import RowFinding, SeriesFinding
 from perfrun_kernels.telemetry.parameters import Parameters
 from perfrun_kernels.telemetry.retention import Retention
-from perfrun_kernels.telemetry.rows import RowFinding, SeriesFinding
 from perfrun_kernels.telemetry.window import Window
 
 

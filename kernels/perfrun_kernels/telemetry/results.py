@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from perfrun_kernels.contract import Attachment, Scalar
 from perfrun_kernels.program import Fact
+from perfrun_kernels.telemetry.findings import RowFinding, SeriesFinding
 from perfrun_kernels.telemetry.retention import Retention
-from perfrun_kernels.telemetry.rows import RowFinding, SeriesFinding
 from perfrun_kernels.telemetry.spacing import Gap
 from perfrun_kernels.telemetry.window import Window
 
@@ -37,6 +37,7 @@ def scalars(found: RowFinding) -> dict[str, Scalar]:
         "present": Scalar(found.noun, float(found.present)),
         "expected": Scalar(found.noun, float(len(found.expected))),
         "series": Scalar("series", float(len(found.series))),
+        "samples": Scalar("samples", float(found.samples)),
         "complete": _scalar("ratio", found.complete, nothing),
         "gaps": Scalar("gaps", float(len(found.gaps))),
         "resets": Scalar("resets", float(found.resets)),
@@ -51,7 +52,10 @@ def scalars(found: RowFinding) -> dict[str, Scalar]:
 def facts(found: RowFinding) -> dict[str, Fact]:
     """Return what the row's numbers do not say."""
     key = found.row.key
-    where = listed(f"{place} from {_clock(gap.start)} for {gap.seconds:.4g} s" for place, gap in found.gaps[:MOST_GAPS])
+    where = listed(
+        f"{place}{f' and {others} more' if others else ''} from {_clock(gap.start)} for {gap.seconds:.4g} s"
+        for place, gap, others in together(found.gaps, found.row.interval_s)[:MOST_GAPS]
+    )
     return {
         f"{key}.selector": found.selector, f"{key}.missing": listed(found.missing), f"{key}.gaps.where": where,
         f"{key}.reason": found.reason, f"{key}.why": found.why,
@@ -75,6 +79,22 @@ def series(window: Window, server: Retention, rows: Sequence[RowFinding]) -> Att
     }
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return Attachment("application/json", base64.b64encode(text.encode()).decode())
+
+
+def together(gaps: Sequence[tuple[str, Gap]], interval: float) -> list[tuple[str, Gap, int]]:
+    """Return each gap with how many others there are at the same time elsewhere, which are then left out.
+
+    At the same time: both ends are within an interval, as when Prometheus itself was down.
+    """
+    found: list[tuple[str, Gap, int]] = []
+    for place, gap in gaps:
+        for index, (first, like, others) in enumerate(found):
+            if abs(gap.start - like.start) <= interval and abs(gap.end - like.end) <= interval:
+                found[index] = (first, like, others + 1)
+                break
+        else:
+            found.append((place, gap, 0))
+    return found
 
 
 def listed(words: Iterable[str]) -> str:

@@ -16,10 +16,10 @@ _UNITS: Final = {
 }  # fmt: skip
 _DURATION: Final = re.compile(r"(?:\d+(?:ms|[smhdwy]))+")
 _PART: Final = re.compile(r"(\d+)(ms|[smhdwy])")
-_SIZE: Final = re.compile(r"[1-9]\d*(?:\.\d+)?\s*[KMGTPE]?i?B", re.IGNORECASE)
+_SIZE: Final = re.compile(r"\d+(?:\.\d+)?\s*(?:[KMGTPE]?i?B|%)", re.IGNORECASE)
 _DELETIONS: Final = re.compile(r"^prometheus_tsdb_(?:time|size)_retentions_total(?:\{[^}]*\})? (\S+)", re.MULTILINE)
 _LOOKBACK_SECONDS: Final = 300.0
-_POINTS: Final = 1000
+_MOST_POINTS: Final = 4000
 _ROOM: Final = 1.05
 
 
@@ -47,7 +47,7 @@ def retention(server: Server) -> Retention:
 
 
 def read(said: str, deleted: Deleted) -> Retention:
-    """Read what runtimeinfo's storageRetention says, such as 15d or ``60d or 100GiB``."""
+    """Read what runtimeinfo's storageRetention says, such as ``15d`` or ``60d or 100GiB or 80%``."""
     parts = [part.strip() for part in said.split(" or ")]
     times = [duration(part) for part in parts if _DURATION.fullmatch(part)]
     sized = any(_SIZE.fullmatch(part) for part in parts)
@@ -66,13 +66,14 @@ def duration(text: str) -> float:
 
 
 def oldest(server: Server, selector: str, now: float, stated: float) -> float | None:
-    """Return the age of the selector's oldest sample in seconds, None where it has none.
+    """Return the age of the selector's oldest sample in seconds, None where none was found.
 
     It is looked for a little further back than the ``stated`` retention: an age beyond that is of no interest.
     """
     start = now - stated * _ROOM - 2 * _LOOKBACK_SECONDS
-    step = max(1.0, (now - start) / _POINTS)
-    found = server.range(f"count({selector})", start, now, step)
+    # What is younger than the lookback is seen at the next point, so that at this step nothing slips through.
+    step = max(_LOOKBACK_SECONDS, (now - start) / _MOST_POINTS)
+    found = server.range(f"count({selector})", start, now + step, step)
     if not found:
         return None
     first = float(found[0].times[0])
