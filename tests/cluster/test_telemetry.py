@@ -39,8 +39,8 @@ FORETOLD = {"Response time": RESTLESS, "Resource usage": RESTLESS, "Throughput":
 """What the last hour tells of the next can be foretold; pure noise cannot."""
 
 DAYS = 15
-LATER = 300.0
-"""Seconds of samples that are dated after now: time goes on while pods start."""
+RECORDED = {"window": "recorded", "completeness": 0.95}
+"""What is made ends with the making, and the hour that is judged a minute later, when its pod has started."""
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def of_nodes(nodes, now, hours, missing=()):
     for name, (selector, interval) in EVERY.items():
         metric, _, rest = selector.rstrip("}").partition("{")
         labels = {label: value.strip('"') for label, value in (each.split("=") for each in rest.split(",") if each)}
-        times = made.grid(now - hours * HOUR, now + LATER, interval, rng, jitter=0.01)
+        times = made.grid(now - hours * HOUR, now, interval, rng, jitter=0.01)
         for node in nodes:
             if (name, node) not in missing:
                 yield made.gauge({"__name__": metric, "node": node, "job": "node", **labels}, times, Shape(5.0), rng)
@@ -74,12 +74,12 @@ def of_the_past(now):
         yield Series({"__name__": "past", "what": name}, times, made.follow(shape, times, rng))
 
 
-def target(name, url, window="recorded"):
+def target(name, url, telemetry):
     foretold = {each: {"query": f'avg_over_time(past{{what="{each}"}}[$window])', "unit": "1/s"} for each in FORETOLD}
     return {
         "apiVersion": "perfrun.dev/v1alpha1", "kind": "PerfTarget", "metadata": {"name": name},
         "spec": {
-            "prometheus": {"url": url, "timeout": "30s"}, "telemetry": {"window": window},
+            "prometheus": {"url": url, "timeout": "30s"}, "telemetry": telemetry,
             "forecast": {"metrics": foretold, "lookback": f"{DAYS}d"},
         },
     }  # fmt: skip
@@ -105,7 +105,7 @@ def test_the_hour_that_was_recorded_passes_but_for_gpus_and_the_past_foretells(k
     now = time.time()
     history = [*of_nodes(nodes, now, 1.2), *of_the_past(now)]
     with serving(history, retention="30d", address=os.environ["PERFRUN_TEST_HOST"]) as server:
-        name = applied(kubectl, namespace, FEATURE, target("recorded", server.url))
+        name = applied(kubectl, namespace, FEATURE, target("recorded", server.url, RECORDED))
         run = awaited(kubectl, namespace, name, finished, 240, working)
     recorded, foretold = rows(run), rows(run, 1)
     assert verdicts(recorded) == {**dict.fromkeys(EVERY, "Pass"), "GPU utilization": "Inconclusive"}, told(run)
@@ -122,7 +122,7 @@ def test_who_is_not_recorded_is_named_and_too_short_a_history_is_no_verdict(kube
     now = time.time()
     missing = {("Network latency", nodes[-1])}
     with serving(of_nodes(nodes, now, 1.2, missing), retention="3d", address=os.environ["PERFRUN_TEST_HOST"]) as server:
-        name = applied(kubectl, namespace, scenario(0), target("missing", server.url))
+        name = applied(kubectl, namespace, scenario(0), target("missing", server.url, RECORDED))
         run = awaited(kubectl, namespace, name, finished, 120, working)
     found = rows(run)
     assert found["Network latency"]["verdict"] == "Fail", told(run)
@@ -130,7 +130,7 @@ def test_who_is_not_recorded_is_named_and_too_short_a_history_is_no_verdict(kube
     assert nodes[-1] in found["Network latency"]["message"], told(run)
     assert found["Throughput"]["reason"] == "RetentionTooShort", told(run)
     with serving(of_nodes(nodes, now, 0.2), retention="30d", address=os.environ["PERFRUN_TEST_HOST"]) as server:
-        name = applied(kubectl, namespace, scenario(0), target("short", server.url))
+        name = applied(kubectl, namespace, scenario(0), target("short", server.url, RECORDED))
         run = awaited(kubectl, namespace, name, finished, 120, working)
     assert set(verdicts(rows(run)).values()) == {"Inconclusive"}, told(run)
     assert rows(run)["Throughput"]["reason"] == "ShortHistory", told(run)
@@ -171,7 +171,7 @@ def test_the_clusters_own_prometheus_has_every_row_of_every_node(kubectl, nodes)
 
 @pytest.mark.full
 def test_an_hour_of_the_clusters_own_prometheus_is_observed_and_passes_but_for_gpus(kubectl, namespace, working):
-    own = target("observed", "http://prometheus.monitoring.svc:9090", window="observed")
+    own = target("observed", "http://prometheus.monitoring.svc:9090", {"window": "observed"})
     name = applied(kubectl, namespace, scenario(0), own, timeout="90m")
     run = awaited(kubectl, namespace, name, finished, 5000, working)
     found = rows(run)
