@@ -166,7 +166,7 @@ func (c *collector) writeEvents() {
 			events = []trace.Event{}
 		}
 		lost := c.source.Lost()
-		c.lines.write(eventsLine{"events", s.id, from, s.until, lost == before, lost, events})
+		c.lines.write(eventsLine{"events", s.id, from, s.until, lost == before, c.source.Reader(s.news.Prober), lost, events})
 		c.lines.write(s.state)
 		before = lost
 	}

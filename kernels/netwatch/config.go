@@ -23,6 +23,7 @@ type Config struct {
 		Interval float64 `json:"interval_ms"`
 		Deadline float64 `json:"deadline_ms"`
 		Baseline float64 `json:"baseline_ms"`
+		Budget   float64 `json:"budget_percent"`
 	} `json:"probe"`
 	Inject    []string          `json:"inject"`
 	Rounds    int               `json:"rounds"`
@@ -55,7 +56,7 @@ type ContainerConfig struct {
 
 func readConfig(from io.Reader) (*Config, error) {
 	c := &Config{Rounds: 1, Lasts: 50, Window: 30}
-	c.Probe.Path, c.Probe.Interval, c.Probe.Deadline, c.Probe.Baseline = "/", 1, 2, 1000
+	c.Probe.Path, c.Probe.Interval, c.Probe.Deadline, c.Probe.Baseline, c.Probe.Budget = "/", 2.25, 2.25, 1000, 3
 	if err := json.NewDecoder(from).Decode(c); err != nil {
 		return nil, fmt.Errorf("the configuration is not JSON as expected: %w", err)
 	}
@@ -73,6 +74,7 @@ func (c *Config) check() error {
 	bound("probe.interval_ms", c.Probe.Interval, 0.2, 1000)
 	bound("probe.deadline_ms", c.Probe.Deadline, 0.2, 1000)
 	bound("probe.baseline_ms", c.Probe.Baseline, 50, 60000)
+	bound("probe.budget_percent", c.Probe.Budget, 0.1, 100)
 	bound("rounds", float64(c.Rounds), 1, 10000)
 	bound("lasts_ms", c.Lasts, 10, 500)
 	bound("window_s", c.Window, 0.1, 3600)

@@ -83,6 +83,7 @@ type eventsLine struct {
 	From     int64         `json:"from_ns"`
 	To       int64         `json:"to_ns"`
 	Complete bool          `json:"complete"`
+	Reader   int           `json:"reader"`
 	Lost     uint64        `json:"lost"`
 	Events   []trace.Event `json:"events"`
 }
@@ -110,17 +111,19 @@ type errorLine struct {
 }
 
 type endLine struct {
-	Type     string  `json:"type"`
-	At       int64   `json:"at_ns"`
-	Stopped  bool    `json:"stopped"`
-	Probes   uint64  `json:"probes"`
-	Answered uint64  `json:"answered"`
-	Missed   uint64  `json:"missed"`
-	Alarms   uint64  `json:"alarms"`
-	Stalled  uint64  `json:"stalled"`
-	Latency  string  `json:"latency_hdr"`
-	CPU      float64 `json:"cpu_seconds"`
-	Lost     uint64  `json:"lost_events"`
-	LateMax  float64 `json:"late_max_us"`
-	Clean    bool    `json:"clean"`
+	Type     string      `json:"type"`
+	At       int64       `json:"at_ns"`
+	Stopped  bool        `json:"stopped"`
+	Probes   uint64      `json:"probes"`
+	Answered uint64      `json:"answered"`
+	Missed   uint64      `json:"missed"`
+	Alarms   uint64      `json:"alarms"`
+	Stalled  uint64      `json:"stalled"`
+	Spared   uint64      `json:"spared"`
+	Budget   budgetBooks `json:"budget"`
+	Latency  string      `json:"latency_hdr"`
+	CPU      float64     `json:"cpu_seconds"`
+	Lost     uint64      `json:"lost_events"`
+	LateMax  float64     `json:"late_max_us"`
+	Clean    bool        `json:"clean"`
 }

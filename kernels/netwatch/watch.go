@@ -41,6 +41,8 @@ type watch struct {
 	lines  *lines
 	source trace.Source
 	pods   []*pod
+	crew   *probe.Crew
+	budget *budget
 	news   chan probe.News
 	mutex  sync.Mutex
 	ports  []uint16 // of the probers
@@ -65,8 +67,8 @@ func runWatch(ctx context.Context, c *Config, l *lines) error {
 		return &failure{"NoEventSource", err.Error()}
 	}
 	defer w.source.Close()
-	// The probers need no other's processor to go on.
-	runtime.GOMAXPROCS(runtime.NumCPU() + len(w.pods) + 2)
+	// The probers' thread needs no other's processor to go on.
+	runtime.GOMAXPROCS(runtime.NumCPU() + 3)
 	finish := w.startProbers()
 	defer finish()
 	w.facilities()
@@ -76,7 +78,12 @@ func runWatch(ctx context.Context, c *Config, l *lines) error {
 	}
 	var collecting sync.WaitGroup
 	collecting.Go(func() { newCollector(w.pods, w.source, l).run(w.news) })
+	keeping, enough := context.WithCancel(ctx)
+	var kept sync.WaitGroup
+	kept.Go(func() { w.budget.run(keeping) })
 	failed := w.spikes(ctx)
+	enough()
+	kept.Wait()
 	total := finish()
 	close(w.news)
 	collecting.Wait()
@@ -84,26 +91,20 @@ func runWatch(ctx context.Context, c *Config, l *lines) error {
 	return failed
 }
 
-// startProbers starts a thread for each pod; the function ends them, and adds up what they counted.
+// startProbers starts the thread that probes; the function ends it, and gives what was counted.
 func (w *watch) startProbers() (finish func() probe.Books) {
-	total := probe.Books{Latency: probe.NewHistogram()}
-	var running sync.WaitGroup
+	var probers []*probe.Prober
 	for index, each := range w.pods {
 		told := func(port uint16) { w.port(index, port) }
-		each.prober = probe.New(index, each.address(w.config.Probe.Port), w.config.Probe.Path, millis(w.config.Probe.Interval), told, w.news)
-		running.Go(func() {
-			books := each.prober.Run()
-			w.mutex.Lock()
-			defer w.mutex.Unlock()
-			total.Add(books)
-		})
+		each.prober = probe.New(index, each.address(w.config.Probe.Port), w.config.Probe.Path, told, w.source, w.news)
+		probers = append(probers, each.prober)
 	}
+	w.crew = probe.NewCrew(millis(w.config.Probe.Interval), probers...)
+	total := make(chan probe.Books, 1)
+	go func() { total <- w.crew.Run() }()
 	return sync.OnceValue(func() probe.Books {
-		for _, each := range w.pods {
-			each.prober.Stop()
-		}
-		running.Wait()
-		return total
+		w.crew.Stop()
+		return <-total
 	})
 }
 
@@ -123,10 +124,8 @@ func (w *watch) port(index int, port uint16) {
 
 func (w *watch) facilities() {
 	line := facilitiesLine{Type: "facilities", Facilities: w.source.Facilities(), Boot: node.Boot()}
-	for _, each := range w.pods {
-		if err := each.prober.RealTime(); err != nil {
-			line.RealTime = err.Error()
-		}
+	if err := w.crew.Began(); err != nil {
+		line.RealTime = err.Error()
 	}
 	w.lines.write(line)
 }
@@ -159,6 +158,11 @@ func (w *watch) baseline(ctx context.Context) error {
 	deadline := deadlineFor(millis(w.config.Probe.Deadline), millis(w.config.Probe.Interval), time.Duration(all.ValueAtQuantile(99.9)))
 	for _, each := range w.pods {
 		each.prober.Arm(deadline)
+	}
+	// In the fastest tenth of the answers nobody waited. About half of that is the server's, the rest the prober's own.
+	w.budget = &budget{
+		share: w.config.Probe.Budget / 100, cpus: float64(runtime.NumCPU()), interval: w.crew.Interval(), pods: float64(len(w.pods)),
+		serving: time.Duration(all.ValueAtQuantile(10) / 2), crew: w.crew, source: w.source,
 	}
 	ready.At, ready.Baseline, ready.Deadline = node.Now(), summarize(all), float64(deadline)/1e3
 	w.lines.write(ready)
@@ -271,7 +275,7 @@ func (w *watch) end(total probe.Books, stopped, clean bool) {
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
 	w.lines.write(endLine{
 		Type: "end", At: node.Now(), Stopped: stopped, Probes: total.Probes, Answered: total.Answered, Missed: total.Missed,
-		Alarms: total.Alarms, Stalled: total.Stalled, Latency: string(latency),
+		Alarms: total.Alarms, Stalled: total.Stalled, Spared: total.Spared, Budget: w.budget.books, Latency: string(latency),
 		CPU:  float64(usage.Utime.Nano()+usage.Stime.Nano()) / 1e9,
 		Lost: w.source.Lost(), LateMax: float64(total.LateMax) / 1e3, Clean: clean,
 	})

@@ -1,18 +1,18 @@
-// Package probe asks a pod for an answer again and again, and notices when one does not come in time.
+// Package probe asks pods for an answer again and again, and notices when one does not come in time.
 //
-// A packet that is held up sends no event, so that no trace can tell of it while it lasts. What tells is a timer: it
-// is set when a probe is sent, and the alarm is raised when it ends before the answer is there.
+// A packet that is held up sends no event, so that no trace can tell of it while it lasts. What tells is a timer: the
+// alarm is raised when it ends before the answer is there. It is the only thing that wakes the probers' thread: an
+// answer waits at its socket, with the kernel's time of its arrival, until the next probe is due. To be woken by each
+// answer would cost as much again.
 package probe
 
 import (
 	"fmt"
 	"net/netip"
-	"runtime"
 	"sync/atomic"
 	"time"
 
 	hdr "github.com/HdrHistogram/hdrhistogram-go"
-	"golang.org/x/sys/unix"
 
 	"perfrun.dev/netwatch/node"
 )
@@ -26,7 +26,8 @@ const (
 	// then gets to deliver what came meanwhile.
 	stalled = int64(500 * time.Microsecond)
 	grace   = int64(300 * time.Microsecond)
-	longest = int64(5 * time.Millisecond)
+	// spared is how many probes in a row others' answers may stand for.
+	spared = 7
 	// lost is for how long connections have to fail before the pod is said to be gone.
 	lost = int64(time.Second)
 )
@@ -55,30 +56,36 @@ type News struct {
 // Books are what a prober counted.
 type Books struct {
 	Probes, Answered, Missed, Alarms, Stalled uint64
-	LateMax                                   int64 // from a probe's time by the schedule until it was sent, once alarms are raised
+	Spared                                    uint64 // probes that were not needed, as the pod answered others meanwhile
+	LateMax                                   int64  // from a probe's time by the schedule until it was sent, once alarms are raised
 	Latency                                   *hdr.Histogram
 }
 
-// Prober sends one probe at a time to one address.
-type Prober struct {
-	number   int
-	to       netip.AddrPort
-	request  []byte
-	interval int64
-	told     func(port uint16)
-	news     chan<- News
+// Trace is what sees the probes' packets on their way.
+type Trace interface {
+	// Ask is called before target number n is asked.
+	Ask(n int)
+	// Alive is when target number n last answered anybody (CLOCK_MONOTONIC), 0: not known.
+	Alive(n int) int64
+}
 
-	stop      atomic.Bool
+// Prober sends one probe at a time to one address. A Crew lets it.
+type Prober struct {
+	number  int
+	to      netip.AddrPort
+	request []byte
+	told    func(port uint16)
+	trace   Trace
+	news    chan<- News
+
 	deadline  atomic.Int64 // 0: no alarms yet
 	calmSince atomic.Int64 // 0: not calm
-	realTime  chan error
 	taking    atomic.Bool
 	taken     chan *hdr.Histogram
 	dead      atomic.Bool
 	pausing   atomic.Bool
 	paused    atomic.Bool
 
-	polled [1]unix.PollFd
 	conn   *connection
 	answer answer
 	timed  timed
@@ -90,19 +97,20 @@ type Prober struct {
 	written     bool
 	overdue     bool
 	extended    int64
+	sparing     int // probes in a row
 	current     News
 	goodSince   int64 // since the last alarm; 0: not yet
 	quiet       bool
 	failing     int64 // since when connections fail, 0: they do not
 }
 
-// New makes the prober that asks for path every interval. told learns of each local port before it is used; news has
-// room, and is never waited for.
-func New(number int, to netip.AddrPort, path string, interval time.Duration, told func(uint16), news chan<- News) *Prober {
+// New makes the prober that asks for path. told learns of each local port before it is used; news has room, and is
+// never waited for.
+func New(number int, to netip.AddrPort, path string, told func(uint16), trace Trace, news chan<- News) *Prober {
 	request := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: perfrun-netwatch\r\n\r\n", path, to)
 	return &Prober{
-		number: number, to: to, request: []byte(request), interval: int64(interval), told: told, news: news,
-		realTime: make(chan error, 1), taken: make(chan *hdr.Histogram, 1), buffer: make([]byte, 64<<10), books: Books{Latency: NewHistogram()},
+		number: number, to: to, request: []byte(request), told: told, trace: trace, news: news,
+		taken: make(chan *hdr.Histogram, 1), buffer: make([]byte, 64<<10), books: Books{Latency: NewHistogram()},
 	}
 }
 
@@ -133,9 +141,6 @@ func (p *Prober) Resume() {
 	p.pausing.Store(false)
 }
 
-// RealTime waits for the start, and says why the prober's thread is no real-time thread, or nil.
-func (p *Prober) RealTime() error { return <-p.realTime }
-
 // Take gives the latencies since it was last called, which the books then no longer hold.
 func (p *Prober) Take() *hdr.Histogram {
 	p.taking.Store(true)
@@ -145,81 +150,57 @@ func (p *Prober) Take() *hdr.Histogram {
 // Gone tells whether the pod has refused connections for so long that it is given up.
 func (p *Prober) Gone() bool { return p.dead.Load() }
 
-// Stop ends Run within an interval.
-func (p *Prober) Stop() { p.stop.Store(true) }
-
-// Run probes until it is stopped. It takes a thread for itself.
-func (p *Prober) Run() Books {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	p.realTime <- node.RealTime(node.PriorityProbe)
-	defer p.drop()
-	for p.next = node.Now(); !p.stop.Load(); {
-		p.turn()
-		if events := p.wait(); events != 0 && p.conn != nil {
-			p.ready(events)
-		}
-	}
-	return p.books
-}
-
-// wait is ended by what arrives, or by the kernel's timer when something is due, whatever arrives or does not.
-func (p *Prober) wait() int16 {
-	at := p.next
-	if p.outstanding {
-		at = p.current.Sent + abandon
-		if !p.overdue && p.current.Deadline > 0 {
-			at = max(p.current.Deadline, p.extended)
-		}
-	}
-	// Stop is looked at often enough.
-	limit := unix.NsecToTimespec(max(0, min(at-node.Now(), longest)))
-	if p.conn == nil {
-		_ = poll(nil, &limit)
-		return 0
-	}
-	p.polled[0] = unix.PollFd{Fd: int32(p.conn.fd), Events: unix.POLLIN | unix.POLLRDHUP}
-	if !p.conn.connected {
-		p.polled[0].Events = unix.POLLOUT
-	}
-	if poll(p.polled[:], &limit) < 1 {
-		return 0
-	}
-	return p.polled[0].Revents
-}
-
-// turn does what is due.
-func (p *Prober) turn() {
-	now := node.Now()
+// turn does what is due, and says when something is due again. While the pod answers in time, that is once an interval.
+func (p *Prober) turn(now, interval int64) (due int64) {
 	if p.taking.CompareAndSwap(true, false) {
 		p.taken <- p.books.Latency
 		p.books.Latency = NewHistogram()
 	}
 	if p.outstanding {
-		p.late(now)
-		if p.outstanding && now >= p.current.Sent+abandon {
-			p.miss(now, fmt.Errorf("no answer for %v", time.Duration(abandon)))
-		}
+		p.look(now)
 	}
-	if !p.outstanding && now >= p.next {
-		if p.paused.Store(p.pausing.Load()); p.paused.Load() {
-			p.schedule(now)
-			return
+	if now >= p.next {
+		if !p.outstanding {
+			p.begin(now, interval)
 		}
-		p.send(now)
+		p.schedule(now, interval)
 	}
+	if p.outstanding && !p.overdue && p.current.Deadline > 0 {
+		return min(p.next, max(p.current.Deadline, p.extended))
+	}
+	return p.next
 }
 
-// late raises the alarm when the time for the current probe is over.
-func (p *Prober) late(now int64) {
-	if p.overdue || p.current.Deadline == 0 || now < max(p.current.Deadline, p.extended) {
+// begin sends the next probe, unless it is not wanted or not needed.
+func (p *Prober) begin(now, interval int64) {
+	if p.paused.Store(p.pausing.Load()); p.paused.Load() {
 		return
 	}
-	// What is there already came in time, or will be found late by its time of arrival.
-	if p.conn != nil && p.written {
-		p.receive()
+	if p.deadline.Load() > 0 && p.sparing < spared {
+		// Whom it answers says nothing about the pod: what counts is that it does.
+		if alive := p.trace.Alive(p.number); alive > now-interval/2 {
+			p.sparing++
+			p.books.Spared++
+			p.next = alive // from which the next one is due
+			p.good(now)
+			return
+		}
 	}
-	if !p.outstanding || p.overdue {
+	p.sparing = 0
+	p.send(now)
+}
+
+// look reads the answer if it is there, and sees whether it should be.
+func (p *Prober) look(now int64) {
+	p.receive()
+	if !p.outstanding {
+		return
+	}
+	if now >= p.current.Sent+abandon {
+		p.miss(now, fmt.Errorf("no answer for %v", time.Duration(abandon)))
+		return
+	}
+	if p.overdue || p.current.Deadline == 0 || now < max(p.current.Deadline, p.extended) {
 		return
 	}
 	if p.extended == 0 && now-p.current.Deadline > stalled {
@@ -263,6 +244,7 @@ func (p *Prober) send(now int64) {
 	p.current = News{Prober: p.number, Seq: p.books.Probes, Intended: p.next, Sent: now}
 	p.outstanding, p.written, p.overdue, p.extended = true, false, false, 0
 	p.answer.reset()
+	p.trace.Ask(p.number)
 	if p.conn == nil {
 		p.dial(now)
 	}
@@ -294,6 +276,14 @@ func (p *Prober) write() {
 	}
 }
 
+// schedule finds the next moment of the schedule: those that passed are left out.
+func (p *Prober) schedule(now, interval int64) {
+	p.next += interval
+	if behind := now - p.next; behind > 0 {
+		p.next += (behind + interval - 1) / interval * interval
+	}
+}
+
 // Add takes another prober's counts into these.
 func (b *Books) Add(other Books) {
 	b.Probes += other.Probes
@@ -301,6 +291,7 @@ func (b *Books) Add(other Books) {
 	b.Missed += other.Missed
 	b.Alarms += other.Alarms
 	b.Stalled += other.Stalled
+	b.Spared += other.Spared
 	b.LateMax = max(b.LateMax, other.LateMax)
 	b.Latency.Merge(other.Latency)
 }

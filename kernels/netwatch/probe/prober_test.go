@@ -43,14 +43,22 @@ func (s *server) address(t *testing.T) netip.AddrPort {
 	return at
 }
 
+// blind sees nothing of what others are answered.
+type blind struct{}
+
+func (blind) Ask(int) {}
+
+func (blind) Alive(int) int64 { return 0 }
+
 // start runs a prober; the function ends it.
 func start(to netip.AddrPort, told func(uint16)) (*Prober, chan News, func() Books) {
 	news := make(chan News, 100)
-	p := New(0, to, "/", time.Millisecond, told, news)
+	p := New(0, to, "/", told, blind{}, news)
+	crew := NewCrew(time.Millisecond, p)
 	books := make(chan Books, 1)
-	go func() { books <- p.Run() }()
+	go func() { books <- crew.Run() }()
 	return p, news, func() Books {
-		p.Stop()
+		crew.Stop()
 		return <-books
 	}
 }

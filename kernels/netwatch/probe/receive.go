@@ -9,25 +9,11 @@ import (
 	"perfrun.dev/netwatch/node"
 )
 
-// ready is called when the kernel says that something happened to the connection.
-func (p *Prober) ready(events int16) {
-	if !p.conn.connected {
-		if err := p.conn.failed(); err != nil {
-			p.miss(node.Now(), err)
-			return
-		}
-		p.conn.connected = true
-		if p.outstanding && !p.written {
-			p.write()
-		}
-	}
-	if p.conn != nil && events&^unix.POLLOUT != 0 {
-		p.receive()
-	}
-}
-
-// receive reads until the answer is complete, or nothing is left.
+// receive reads until the answer is complete, or nothing is left. A connection that is made only now gets its request.
 func (p *Prober) receive() {
+	if p.conn != nil && !p.conn.connected && !p.connect() {
+		return
+	}
 	for p.conn != nil {
 		n, arrived, errno := p.timed.read(p.conn.fd, p.buffer)
 		switch {
@@ -61,6 +47,22 @@ func (p *Prober) receive() {
 	}
 }
 
+// connect sees whether the connection is made.
+func (p *Prober) connect() bool {
+	made, err := p.conn.made()
+	if err != nil {
+		p.miss(node.Now(), err)
+	}
+	if !made || err != nil {
+		return false
+	}
+	p.conn.connected = true
+	if p.outstanding && !p.written {
+		p.write()
+	}
+	return p.conn != nil
+}
+
 // answered closes the current probe's books.
 func (p *Prober) answered(arrived int64) {
 	now := node.Now()
@@ -85,10 +87,9 @@ func (p *Prober) answered(arrived int64) {
 		p.good(now)
 	}
 	p.books.Answered++
-	_ = p.books.Latency.RecordValue(max(now-p.current.Intended, 0))
+	_ = p.books.Latency.RecordValue(max(at-p.current.Intended, 0))
 	p.outstanding, p.failing = false, 0
 	p.dead.Store(false)
-	p.schedule(now)
 	if !p.answer.keep {
 		p.drop()
 		// Connecting takes place between two probes, where it delays none.
@@ -108,14 +109,6 @@ func (p *Prober) good(now int64) {
 	}
 }
 
-// schedule finds the next moment of the schedule: those that passed while a probe was outstanding are left out.
-func (p *Prober) schedule(now int64) {
-	p.next += p.interval
-	if behind := now - p.next; behind > 0 {
-		p.next += (behind + p.interval - 1) / p.interval * p.interval
-	}
-}
-
 // miss gives the connection up, and the current probe with it.
 func (p *Prober) miss(now int64, err error) {
 	p.drop()
@@ -123,9 +116,6 @@ func (p *Prober) miss(now int64, err error) {
 		p.outstanding = false
 		p.books.Missed++
 		p.disturbed()
-		p.schedule(now)
-	} else if p.next < now {
-		p.schedule(now)
 	}
 	// A server may close a connection that idles; one that takes none is gone.
 	if errors.Is(err, io.EOF) {

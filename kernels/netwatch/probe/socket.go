@@ -57,16 +57,17 @@ func addresses(to netip.AddrPort) (family int, local, remote unix.Sockaddr) {
 	return unix.AF_INET6, &unix.SockaddrInet6{}, &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
 }
 
-// failed is the error with which connecting ended, or nil.
-func (c *connection) failed() error {
+// made says whether the connection is there, or the error with which connecting ended.
+func (c *connection) made() (bool, error) {
 	code, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if code != 0 {
-		return unix.Errno(code)
+		return false, unix.Errno(code)
 	}
-	return nil
+	_, err = unix.Getpeername(c.fd)
+	return err == nil, nil
 }
 
 func (c *connection) close() { _ = unix.Close(c.fd) }
@@ -82,7 +83,7 @@ type timed struct {
 func (t *timed) read(fd int, into []byte) (n int, arrived int64, errno unix.Errno) {
 	t.vector.Base, t.vector.Len = &into[0], uint64(len(into))
 	t.message = unix.Msghdr{Iov: &t.vector, Iovlen: 1, Control: &t.control[0], Controllen: uint64(len(t.control))}
-	got, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&t.message)), 0)
+	got, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&t.message)), 0)
 	if errno != 0 {
 		return 0, 0, errno
 	}
@@ -112,20 +113,16 @@ func (t *timed) arrived() int64 {
 	return 0
 }
 
-// poll waits without telling Go's scheduler, which would give this thread's place away and take it back each time: a
-// fifth of what a probe costs. Nobody else needs the place, and no wait is long.
-func poll(fds []unix.PollFd, limit *unix.Timespec) int {
-	n, _, errno := unix.RawSyscall6(
-		unix.SYS_PPOLL, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)), uintptr(unsafe.Pointer(limit)), 0, 0, 0,
-	)
-	if errno != 0 {
-		return 0
-	}
-	return int(n)
+// sleep, read and write are calls that Go's scheduler knows of. It would else take this thread, which it never sees do
+// anything else, to be running for ever, and have it wait for another to give its place back: an ordinary thread, that
+// may itself be waiting for a processor, just when it is that which is to be noticed.
+func sleep(until int64) {
+	at := unix.NsecToTimespec(until)
+	_, _, _ = unix.Syscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, uintptr(unsafe.Pointer(&at)), 0, 0, 0)
 }
 
 func write(fd int, data []byte) unix.Errno {
-	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&data[0])), uintptr(len(data)), unix.MSG_NOSIGNAL, 0, 0)
+	n, _, errno := unix.Syscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&data[0])), uintptr(len(data)), unix.MSG_NOSIGNAL, 0, 0)
 	if errno == 0 && int(n) < len(data) {
 		return unix.EAGAIN
 	}

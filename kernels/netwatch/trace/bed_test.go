@@ -25,8 +25,9 @@ type bed struct {
 	node, pod netns.NsHandle
 	spaces    [2]uint32 // inodes: node, pod
 	server    *exec.Cmd
-	thread    int // the server's
-	index     int // of the pod's device in the node
+	thread    int    // the server's
+	index     int    // of the pod's device in the node
+	source    Source // that watches the last connection, or nil
 }
 
 var (
@@ -168,7 +169,7 @@ func (b *bed) target() Target {
 		id, _ := strconv.Atoi(one.Name())
 		threads = append(threads, id)
 	}
-	return Target{NetNS: b.spaces[1], Addr: podAddress, PIDs: threads, Devs: []string{"vethpod", "eth0"}}
+	return Target{NetNS: b.spaces[1], Addr: podAddress, PIDs: threads, Ifindex: b.index, Devs: []string{"vethpod", "eth0"}}
 }
 
 // connect opens a prober's connection and watches it.
@@ -185,6 +186,7 @@ func (b *bed) connect(source Source) (*net.TCPConn, uint16) {
 	b.t.Cleanup(func() { way.Close() })
 	port := way.LocalAddr().(*net.TCPAddr).AddrPort().Port()
 	if source != nil {
+		b.source = source
 		must(b.t, source.Watch([]Target{b.target()}, []uint16{port}))
 	}
 	return way.(*net.TCPConn), port
@@ -192,6 +194,7 @@ func (b *bed) connect(source Source) (*net.TCPConn, uint16) {
 
 // probe asks once and says when it did (CLOCK_MONOTONIC) and when the answer came.
 func (b *bed) probe(way net.Conn) (sent, answered int64) {
+	b.ask()
 	sent = now()
 	_, err := way.Write([]byte(request))
 	must(b.t, err)
@@ -203,6 +206,12 @@ func (b *bed) probe(way net.Conn) (sent, answered int64) {
 		got += n
 	}
 	return sent, now()
+}
+
+func (b *bed) ask() {
+	if b.source != nil {
+		b.source.Ask(0)
+	}
 }
 
 func now() int64 {

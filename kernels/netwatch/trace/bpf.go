@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -43,6 +44,7 @@ type bpfSource struct {
 	programs *ebpf.Collection
 	links    []link.Link
 	recorder *recorder
+	shared   sharing
 	reading  sync.Mutex
 }
 
@@ -68,6 +70,9 @@ func openBPF(source string, opts Options) (_ Source, err error) {
 		return nil, err
 	}
 	if s.recorder, err = newRecorder(s.programs, places); err != nil {
+		return nil, err
+	}
+	if s.shared, err = share(s.programs); err != nil {
 		return nil, err
 	}
 	if err = s.attach(source, points); err != nil {
@@ -164,6 +169,33 @@ func (s *bpfSource) Lost() uint64 {
 	return s.recorder.lost
 }
 
+func (s *bpfSource) Ask(n int) { s.shared.ask(n) }
+
+func (s *bpfSource) Alive(n int) int64 { return s.shared.alive(n) }
+
+func (s *bpfSource) Reader(n int) int { return s.shared.reader(n) }
+
+// Cost lets the kernel measure for a while, which costs something itself.
+func (s *bpfSource) Cost(long time.Duration) (float64, bool) {
+	counting, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
+	if err != nil {
+		return 0, false
+	}
+	defer counting.Close()
+	before, began := s.runtime(), time.Now()
+	time.Sleep(long)
+	return float64(s.runtime()-before) / float64(time.Since(began)), true
+}
+
+func (s *bpfSource) runtime() (total time.Duration) {
+	for _, program := range s.programs.Programs {
+		if stats, err := program.Stats(); err == nil {
+			total += stats.Runtime
+		}
+	}
+	return total
+}
+
 func (s *bpfSource) Facilities() Facilities { return s.offers }
 
 func (s *bpfSource) Close() error { return s.release() }
@@ -174,6 +206,7 @@ func (s *bpfSource) release() error {
 	for _, one := range s.links {
 		failed = append(failed, one.Close())
 	}
+	failed = append(failed, s.shared.close())
 	if s.programs != nil {
 		s.programs.Close()
 	}

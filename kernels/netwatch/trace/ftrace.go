@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 )
 
 // entry is one event as ftrace has it: packets are only told by the address of their buffer.
@@ -152,6 +153,15 @@ func (s *ftraceSource) Watch(targets []Target, ports []uint16) error {
 	}
 	return nil
 }
+
+// Ask, Alive, Reader and Cost: ftrace writes down whatever it is told to, and knows nothing else.
+func (s *ftraceSource) Ask(int) {}
+
+func (s *ftraceSource) Alive(int) int64 { return 0 }
+
+func (s *ftraceSource) Reader(int) int { return 0 }
+
+func (s *ftraceSource) Cost(time.Duration) (float64, bool) { return 0, false }
 
 func (s *ftraceSource) Window(from, to int64) []Event {
 	s.mutex.Lock()

@@ -19,6 +19,12 @@ type end struct {
 	_       uint16
 }
 
+// askedBy is struct asked of bpf/event.h.
+type askedBy struct {
+	From   address
+	Number uint32
+}
+
 func endOf(at netip.AddrPort) (e end) {
 	e.Address = at.Addr().As16()
 	binary.BigEndian.PutUint16(e.Port[:], at.Port())
@@ -40,13 +46,13 @@ func asker(target netip.AddrPort) (netip.Addr, error) {
 }
 
 func (s *bpfSource) Watch(targets []Target, ports []uint16) error {
-	ends, spaces := map[end]address{}, map[uint32]uint8{}
-	for _, target := range targets {
+	ends, spaces := map[end]askedBy{}, map[uint32]uint8{}
+	for n, target := range targets {
 		from, err := asker(target.Addr)
 		if err != nil {
 			return err
 		}
-		ends[endOf(target.Addr)] = from.As16()
+		ends[endOf(target.Addr)] = askedBy{from.As16(), uint32(n)}
 		spaces[target.NetNS] = 1
 	}
 	var bits, maybe [8192]byte
@@ -59,6 +65,7 @@ func (s *bpfSource) Watch(targets []Target, ports []uint16) error {
 	return errors.Join(
 		replace(s.programs.Maps["targets"], ends),
 		replace(s.programs.Maps["spaces"], spaces),
+		s.programs.Variables["leads_to"].Set(s.shared.watch(targets)),
 		s.programs.Variables["ports"].Set(bits),
 		s.programs.Variables["may_be"].Set(maybe),
 	)

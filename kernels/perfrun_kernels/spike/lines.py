@@ -131,7 +131,7 @@ class Spike:
 
 @attrs.frozen
 class Events:
-    """What the kernel did around a spike, in the order of time; ``lost`` events at least are missing."""
+    """What the kernel did around a spike, in order; ``lost`` events at least are missing. ``reader``: who read last."""
 
     spike: int
     start: int
@@ -139,6 +139,7 @@ class Events:
     complete: bool
     lost: int
     events: tuple[Event, ...]
+    reader: int = 0
 
 
 @attrs.frozen
@@ -248,7 +249,8 @@ def _topology(data: Mapping[str, Any]) -> Topology:
 
 def _events(data: Mapping[str, Any]) -> Events:
     found = tuple(event(each) for each in data["events"] or ())
-    return Events(data["spike"], data["from_ns"], data["to_ns"], data["complete"], data.get("lost", 0), found)
+    lost, reader = data.get("lost", 0), data.get("reader", 0)
+    return Events(data["spike"], data["from_ns"], data["to_ns"], data["complete"], lost, found, reader)
 
 
 def _state(data: Mapping[str, Any]) -> State:

@@ -109,11 +109,11 @@ def _serving(spike: Spike, seen: Events, own: Container | None, shown: AbstractS
         if own is not None and own.frozen:
             return _frozen(step, "the container")
         return _unknown(spike, "the kernel does not show which tasks it wakes and runs", step)
-    pid = tasks.serving(spike, seen.events, step.start)
+    pid = tasks.serving(spike, seen.events, step.start, seen.reader)
     if pid is None:
         return _nobody(spike, own, step, seen.events)
     end = min(step.end, spike.deadline)
-    held = tasks.longest(tasks.stretches(pid, seen.events, step.start, end))
+    held = tasks.longest(tasks.stretches(pid, seen.events, step.start, end, spike.sent))
     at = attrs.evolve(step, start=held.start, end=step.end if held.end == end else held.end)
     return _held(spike, seen, at, held, own, _name(seen.events, pid))
 

@@ -33,6 +33,14 @@ The answered pod and its container are indices in the order (-1: none), ``stage`
 INJECTIONS: Final = ("kind", "round", "pod", "at_s", "lasted_s", *ANSWERS)
 NATURAL: Final = ("pod", "at_s", "answered_s", *ANSWERS)
 
+_SHARES: Final = {
+    "cost.mean": "cost_mean", "cost.max": "cost_max", "cost.tracing": "tracing_mean", "taken.mean": "taken_mean",
+    "taken.max": "taken_max",
+}  # fmt: skip
+"""Shares of the node's CPUs: what the watch had, its programs in the kernel of that, and what others lacked by it."""
+
+_INTERVALS: Final = {"interval": "interval_ns", "interval.max": "interval_max_ns"}
+
 MOST_PANELS: Final = 8
 NEVER: Final = -1.0
 _NS: Final = 1e-9
@@ -162,7 +170,8 @@ def _pod_index(pods: Sequence[Pod], ip: str) -> int:
 
 def _scalars(watch: Watch, setting: Setting, counts: Mapping[str, Any], found: Sorted) -> dict[str, Scalar]:
     scalars = {
-        name: Scalar("probes", float(counts.get(name, 0))) for name in ("probes", "answered", "missed", "alarms")
+        name: Scalar("probes", float(counts.get(name, 0)))
+        for name in ("probes", "answered", "missed", "alarms", "spared")
     }
     ordered = setting.order.rounds * len(setting.order.inject)
     false = sum(each.false_alarm for each in watch.incidents.values())
@@ -174,6 +183,10 @@ def _scalars(watch: Watch, setting: Setting, counts: Mapping[str, Any], found: S
         "events.lost": Scalar("events", float(counts.get("lost_events", 0))),
         "late.max": Scalar("s", float(counts.get("late_max_us", 0)) * 1e-6),
     }
+    spent = counts.get("budget") or {}
+    if spent.get("looks"):
+        scalars |= {name: Scalar("1", float(spent[key])) for name, key in _SHARES.items()}
+        scalars |= {name: Scalar("s", spent[key] * _NS) for name, key in _INTERVALS.items()}
     if watch.ready is not None:
         scalars["deadline"] = Scalar("s", watch.ready.deadline_us * 1e-6)
         for name in ("p50", "p99", "max"):
@@ -196,6 +209,8 @@ def _facts(watch: Watch, setting: Setting, found: Sorted) -> dict[str, Fact]:
     if ready := watch.ready:
         base = ", ".join(f"{name.removesuffix('_us')} {value:g} us" for name, value in sorted(ready.baseline.items()))
         facts["prober"] = f"a probe has to be answered within {ready.deadline_us / 1000:g} ms; before: {base}"
+    if watch.end is not None and (spent := watch.end.counts.get("budget") or {}).get("looks"):
+        facts["overhead"] = _overhead(spent)
     if setting.order.left_out:
         names = ", ".join(f"{each.namespace}/{each.name}" for each in setting.order.left_out)
         facts["left_out"] = f"{names}: in the node's own network, where no namespace tells whose packets are whose"
@@ -206,6 +221,17 @@ def _facts(watch: Watch, setting: Setting, found: Sorted) -> dict[str, Fact]:
     for name, incidents in (("natural", found.natural), ("elsewhere", found.elsewhere)):
         facts |= {f"{name}.{index}": sentence(each) for index, each in enumerate(incidents)}
     return facts
+
+
+def _overhead(spent: Mapping[str, Any]) -> str:
+    tracing = "unknown" if spent["tracing_unknown"] else f"{100 * spent['tracing_mean']:.2f} %"
+    longest, wanted = spent["interval_max_ns"], spent["interval_ns"]
+    kept = f"stretched from {wanted / 1e6:g} to {longest / 1e6:.3g} ms" if longest > wanted else f"{wanted / 1e6:g} ms"
+    return (
+        f"{100 * spent['cost_mean']:.2f} % of the node's CPUs (most {100 * spent['cost_max']:.2f} %), tracing "
+        f"{tracing}, what the pods took to answer included; {100 * spent['taken_mean']:.2f} % (most "
+        f"{100 * spent['taken_max']:.2f} %) that others had no idle CPU for; interval of probes {kept}"
+    )
 
 
 def sentence(incident: Incident | None) -> str:

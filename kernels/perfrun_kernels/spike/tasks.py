@@ -47,11 +47,12 @@ class Stretch:
     guessed: bool = False
 
 
-def serving(spike: Spike, events: Sequence[Event], arrived: int) -> int | None:
+def serving(spike: Spike, events: Sequence[Event], arrived: int, reader: int = 0) -> int | None:
     """Return the thread that serves the probe's connection, or None where nothing tells it.
 
     It is the one that read this request; else the one that alone read those before; else the one of the same network
-    namespace that the arriving packet woke; else the one that read the last request before.
+    namespace that the arriving packet woke; else the one that read the last request before, which is ``reader`` where
+    that was longer ago than events are looked at.
     """
     reads = [each for each in events if each.kind == "recv" and each.port == spike.port and each.direction != REPLY]
     for each in reads:
@@ -67,15 +68,18 @@ def serving(spike: Spike, events: Sequence[Event], arrived: int) -> int | None:
             near = 0 <= each.at - arrival.at <= WAKE_NS and each.cpu == arrival.cpu
             if each.kind == "waking" and near and each.netns == arrival.netns:
                 return each.pid
-    return reads[-1].pid or None if reads else None
+    return (reads[-1].pid if reads else reader) or None
 
 
-def stretches(pid: int, events: Sequence[Event], start: int, end: int) -> list[Stretch]:
-    """Return the states of thread ``pid`` from ``start`` to ``end``, in order and without gaps."""
+def stretches(pid: int, events: Sequence[Event], start: int, end: int, sent: int) -> list[Stretch]:
+    """Return the states of thread ``pid`` from ``start`` to ``end``, in order and without gaps.
+
+    Before the probe was ``sent`` not all was recorded, but always that a task was made to stop.
+    """
     own = [each for each in events if each.pid == pid and each.kind in _SCHEDULING]
     before = [each for each in own if each.at <= start]
     later = [each for each in own if each.at > start]
-    state, cpu, guessed = _before(before, later)
+    state, cpu, guessed = _before(before, later, sent)
     found, since, ran = [], start, state == "running"
     for each in later:
         if each.at >= end:
@@ -151,17 +155,22 @@ def arrival(way: Sequence[Event]) -> Event | None:
     return next((each for each in way if each.kind == SERVED and each.direction == REQUEST), None)
 
 
-def _before(before: Sequence[Event], later: Sequence[Event]) -> tuple[TaskState, int, bool]:
+def _before(before: Sequence[Event], later: Sequence[Event], sent: int) -> tuple[TaskState, int, bool]:
+    """Return in which state a task was, on which CPU, and whether that is guessed."""
     state: TaskState = "asleep"
     for each in before:
         state = _after(each, state)
-    if before:
+    if before and before[-1].at >= sent:
         return state, before[-1].cpu, False
+    # What is heard of it first tells what it was: only a task that sleeps is woken.
     if later and later[0].kind == "switch_in":
         return "waiting", later[0].cpu, False
     if later and later[0].kind == "switch_out":
         return "running", later[0].cpu, False
-    return "asleep", later[0].cpu if later else -1, not later
+    if later:
+        return "asleep", later[0].cpu, False
+    stopped = bool(before) and before[-1].kind == "switch_out" and state == "waiting"
+    return "waiting" if stopped else "asleep", before[-1].cpu if before else -1, True
 
 
 def _after(each: Event, state: TaskState) -> TaskState:

@@ -92,12 +92,15 @@ def of(incident: Incident) -> Timeline:
         (Mark(spike.deadline, "deadline"), Mark(spike.at, ALARM)),
     )
     netns = _netns(way, events, incident)
+    asked = [each for each in events if each.at >= spike.sent]
+    cpus = sorted({each.cpu for each in asked if each.kind in _RUNS})
     lanes = [
         probe,
         _packets(way),
         _between(spike.sent, way, end),
-        *(_task(pid, events, start, end) for pid in tasks.threads(events, netns)),
-        *(_cpu(number, events, start, end) for number in sorted({each.cpu for each in events if each.kind in _RUNS})),
+        # Before the probe was sent, not all that tasks did was recorded.
+        *(_task(pid, events, spike.sent, end) for pid in tasks.threads(events, netns)),
+        *(_cpu(number, asked, spike.sent, end) for number in cpus),
         Lane(_holding(incident), (held,) if held.end > held.start else (), (Mark(held.start, held.name),)),
     ]
     return Timeline(start, end, tuple(each for each in lanes if each.spans or each.marks), held)
@@ -136,7 +139,7 @@ def _task(pid: int, events: Sequence[Event], start: int, end: int) -> Lane:
     comm = next((each.comm for each in events if each.pid == pid and each.comm), "thread")
     spans = (
         Span(each.start, each.end, _said(each), each.state)
-        for each in tasks.stretches(pid, events, start, end)
+        for each in tasks.stretches(pid, events, start, end, start)
         if each.end > each.start
     )
     return Lane(f"{comm} ({pid})", tuple(spans))

@@ -50,8 +50,12 @@ class Spikes(Model):
     )  # fmt: skip
     rounds: int = Field(default=3, ge=1, le=100, description="How often each kind is made.")
     lasts: Duration = Field(default="50ms", description="How long each lasts.")
-    interval: Duration = Field(default="1ms", description="Time between two probes of a pod.")
-    deadline: Duration = Field(default="2ms", description="Time after which an unanswered probe is a spike.")
+    interval: Duration = Field(default="2.25ms", description="Time between two probes of a pod.")
+    deadline: Duration = Field(default="2.25ms", description="Time after which an unanswered probe is a spike.")
+    budget: float = Field(
+        default=0.03, ge=0.001, le=1,
+        description="Share of the node's CPUs that watching may take from others; it probes less often before it does.",
+    )  # fmt: skip
     path: str = Field(default="/", pattern=r"^/", max_length=2048, description="Path that is probed by GET.")
     container: str = Field(default="", max_length=63, description="Container that is held up; left out: which listens.")
     window: Duration = Field(default="30s", description="How long a spike is waited for that nobody makes.")

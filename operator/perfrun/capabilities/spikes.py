@@ -123,7 +123,7 @@ def _arguments(service: Service, spikes: SpikeSettings, inject: Sequence[str]) -
     return {
         "probe": {
             "port": service.port, "path": spikes.path, "interval_ms": 1e3 * seconds(spikes.interval),
-            "deadline_ms": 1e3 * seconds(spikes.deadline),
+            "deadline_ms": 1e3 * seconds(spikes.deadline), "budget_percent": 100 * spikes.budget,
         },
         "inject": [*inject], "rounds": spikes.rounds, "lasts_ms": 1e3 * seconds(spikes.lasts),
         "window_s": seconds(spikes.window), "container": spikes.container, "pods": [],

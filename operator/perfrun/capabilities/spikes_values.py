@@ -57,7 +57,7 @@ def measure(claim: Claim, evidence: Evidence) -> Measured | NotMeasured:
     facts = facts_of(record, result, evidence)
     spikes = record.made if claim.parameters["inject"] else record.natural
     asked = cast("Answer", claim.subject.partition(".")[2])
-    if why := _nothing(claim, record, spikes, asked):
+    if why := _nothing(claim, record, spikes, asked) or (_thinned(claim, result) if asked == "detect" else None):
         reason, message = why
         return NotMeasured(reason, message, source=_source(evidence), window=window(result), facts=facts)
     value, upper = _slowest(claim, spikes, asked, result)
@@ -97,6 +97,20 @@ def _nothing(claim: Claim, record: Record, spikes: Sequence[Spike], asked: Answe
             f"whether that was found: {_named(bad)}"
         )
     return None
+
+
+def _thinned(claim: Claim, result: Result) -> tuple[str, str] | None:
+    """Return why a spike need not have been seen in time: probes were sent too seldom, to keep what watching costs."""
+    times = {name: each.value or 0.0 for name, each in result.scalars.items()}
+    interval, longest = times.get("interval", 0.0), times.get("interval.max", 0.0)
+    limit = quantities.convert(Quantity(claim.limit, claim.unit), "s")
+    if longest <= interval or longest + times.get("deadline", 0.0) <= limit:
+        return None
+    return "OverBudget", (
+        f"to take no more of the node's CPUs than spikes.budget permits, the pods were asked only every "
+        f"{1e3 * longest:.3g} ms at times, so that a spike may go unseen for longer than the limit; permit more, watch "
+        "fewer pods, or take a node with more CPUs"
+    )
 
 
 def _slowest(claim: Claim, spikes: Sequence[Spike], asked: Answer, result: Result) -> tuple[float, float]:

@@ -43,7 +43,7 @@ def test_the_agent_is_told_what_the_target_says() -> None:
     )  # fmt: skip
     agent = planned(spikes).stages[1]
     assert agent.parameters["spike"] == {
-        "probe": {"port": 8080, "path": "/ready", "interval_ms": 2.0, "deadline_ms": 3.0},
+        "probe": {"port": 8080, "path": "/ready", "interval_ms": 2.0, "deadline_ms": 3.0, "budget_percent": 3.0},
         "inject": ["hog"], "rounds": 2, "lasts_ms": 30.0, "window_s": 5.0, "container": "web", "pods": [],
     }  # fmt: skip
 

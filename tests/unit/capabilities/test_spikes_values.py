@@ -131,6 +131,26 @@ def test_one_that_is_slower_than_promised_fails() -> None:
     )  # fmt: skip
 
 
+def stretched(interval: float, longest: float) -> Result:
+    plain = result([Spike()])
+    times = {"interval": Scalar("s", interval), "interval.max": Scalar("s", longest)}
+    return result([Spike()], scalars={**plain.scalars, **times})
+
+
+@pytest.mark.parametrize(("interval", "longest"), [(0.002, 0.002), (0.002, 0.003), (0.004, 0.004)])
+def test_an_interval_that_lets_the_limit_be_kept_is_judged(interval: float, longest: float) -> None:
+    assert measured("detect", stretched(interval, longest)).value == pytest.approx(3.0)
+
+
+def test_who_was_asked_too_seldom_for_the_sake_of_the_budget_is_not_judged() -> None:
+    found = stretched(0.002, 0.0031)
+    told = measure(claim("detect"), Evidence(result=found, fault=fault()))
+    assert isinstance(told, NotMeasured), told
+    assert told.reason == "OverBudget"
+    assert "only every 3.1 ms at times" in told.message
+    assert measured("identify", found).value == pytest.approx(0.01)
+
+
 @pytest.mark.parametrize(
     ("answer", "spike", "told"),
     [

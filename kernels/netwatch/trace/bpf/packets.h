@@ -11,15 +11,18 @@ inline int probers(u16 wire)
 	return ports[port >> 3 & 8191] >> (port & 7) & 1;
 }
 
-inline int between(const struct address *from, u16 from_port, const struct address *to, u16 to_port)
+// The number of the target that is asked, + 1, or 0.
+inline u32 between(const struct address *from, const struct address *to, u16 to_port)
 {
 	struct end end = {.address = *to, .port = to_port};
-	struct address *asks = bpf_map_lookup_elem(&targets, &end);
-	return asks && asks->word[0] == from->word[0] && asks->word[1] == from->word[1] && asks->word[2] == from->word[2] &&
-	       asks->word[3] == from->word[3];
+	struct asked *asks = bpf_map_lookup_elem(&targets, &end);
+	if (!asks || asks->from.word[0] != from->word[0] || asks->from.word[1] != from->word[1] ||
+	    asks->from.word[2] != from->word[2] || asks->from.word[3] != from->word[3])
+		return 0;
+	return asks->number + 1;
 }
 
-// Whether skb is a prober's TCP segment: if so, e has its direction, port, seq and len.
+// The number of the target + 1 if skb is a prober's TCP segment, or 0: e has its direction, port, seq and len then.
 static __attribute__((noinline)) int probe(struct sk_buff *skb, struct event *e)
 {
 	u16 protocol = GET(skb, protocol), at = GET(skb, network_header);
@@ -56,15 +59,41 @@ static __attribute__((noinline)) int probe(struct sk_buff *skb, struct event *e)
 		__builtin_memcpy(&source, ip + 8, 16);
 		__builtin_memcpy(&destination, ip + 24, 16);
 	}
-	if (out && between(&source, sport, &destination, dport))
+	u32 target = out ? between(&source, &destination, dport) : 0;
+	if (target) {
 		e->dir = REQUEST, e->port = swapped(sport);
-	else if (back && between(&destination, dport, &source, sport))
+	} else {
+		target = back ? between(&destination, &source, sport) : 0;
+		if (!target)
+			return 0;
 		e->dir = REPLY, e->port = swapped(dport);
-	else
-		return 0;
+	}
 	e->seq = __builtin_bswap32(*(u32 *)(tcp + 4));
 	e->len = total - header - (tcp[12] >> 4) * 4;
-	return 1;
+	return target;
+}
+
+// Notes that a pod answers: a short segment of the port that is asked came from it.
+inline void note_life(struct sk_buff *skb)
+{
+	struct net_device *dev = GET(skb, dev);
+	u32 ifindex = dev ? GET(dev, ifindex) : 0;
+	u32 number = leads_to[ifindex & 8191], len = GET(skb, len);
+	if (!number || number > TARGETS || len < SHORTEST || len > SMALL)
+		return;
+	struct life *life = &shared.lives[number - 1];
+	u16 protocol = GET(skb, protocol), at = GET(skb, network_header);
+	if (life->ifindex != ifindex || at == 0xffff)
+		return;
+	u8 *from = GET(skb, head) + at;
+	u8 ip[60];
+	if (protocol == IPV4 && !bpf_probe_read_kernel(ip, 24, from)) {
+		if (ip[9] == TCP && ip[0] == 0x45 && *(u16 *)(ip + 20) == life->port)
+			life->at = bpf_ktime_get_ns();
+	} else if (protocol == IPV6 && !bpf_probe_read_kernel(ip, 44, from)) {
+		if (ip[6] == TCP && *(u16 *)(ip + 40) == life->port)
+			life->at = bpf_ktime_get_ns();
+	}
 }
 
 // Whether skb may be a prober's by its length, which most others' may not.
@@ -124,13 +153,13 @@ inline int tell(struct sk_buff *skb, struct event *e, u32 kind)
 inline int first(struct sk_buff *skb, u32 kind)
 {
 	struct event e = {};
-	return fits(skb) && first_look(skb, &e) ? tell(skb, &e, kind) : 0;
+	return shared.open && fits(skb) && first_look(skb, &e) ? tell(skb, &e, kind) : 0;
 }
 
 inline int next(struct sk_buff *skb, u32 kind)
 {
 	struct event e = {};
-	return fits(skb) && next_look(skb, &e) ? tell(skb, &e, kind) : 0;
+	return shared.open && fits(skb) && next_look(skb, &e) ? tell(skb, &e, kind) : 0;
 }
 
 TRACEPOINT(net_dev_queue) int dev_queue(u64 *ctx) { return first((void *)ctx[0], DEV_QUEUE); }
@@ -148,14 +177,18 @@ TRACEPOINT(net_dev_start_xmit) int dev_xmit(u64 *ctx) { return next((void *)ctx[
 
 TRACEPOINT(netif_rx) int netif_rx(u64 *ctx) { return next((void *)ctx[0], NETIF_RX); }
 
-TRACEPOINT(netif_receive_skb) int netif_receive(u64 *ctx) { return first((void *)ctx[0], NETIF_RECEIVE); }
+TRACEPOINT(netif_receive_skb) int netif_receive(u64 *ctx)
+{
+	note_life((void *)ctx[0]);
+	return first((void *)ctx[0], NETIF_RECEIVE);
+}
 
 TRACEPOINT(kfree_skb) int drop(u64 *ctx) // (skb, location, reason)
 {
 	struct sk_buff *skb = (void *)ctx[0];
 	u32 reason = has_reason ? (u32)ctx[2] : DROPS;
 	struct event e = {.value = reason};
-	return reason < DROPS || !probe(skb, &e) ? 0 : tell(skb, &e, DROP);
+	return !shared.open || reason < DROPS || !probe(skb, &e) ? 0 : tell(skb, &e, DROP);
 }
 
 TRACEPOINT(tcp_probe) int sock_ready(u64 *ctx) // (sk, skb): an established socket processes a segment
@@ -163,15 +196,18 @@ TRACEPOINT(tcp_probe) int sock_ready(u64 *ctx) // (sk, skb): an established sock
 	struct sock *sk = (void *)ctx[0];
 	struct event e = {};
 	// A socket's ports cost less than a packet's headers.
-	if (!probers(GET(sk, __sk_common.skc_dport)) && !probers(swapped(GET(sk, __sk_common.skc_num))))
+	if (!shared.open || (!probers(GET(sk, __sk_common.skc_dport)) && !probers(swapped(GET(sk, __sk_common.skc_num)))))
 		return 0;
 	struct sk_buff *skb = (void *)ctx[1];
-	if (!probe(skb, &e) || !e.len)
+	u32 target = probe(skb, &e);
+	if (!target || !e.len)
 		return 0;
 	struct net *net = GET(sk, __sk_common.skc_net.net);
 	if (net)
 		e.netns = GET(net, ns.inum);
 	stamp(&e, SOCK_READY);
 	emit(&e);
+	if (e.dir == REPLY)
+		__sync_fetch_and_and(&shared.open, ~(1ull << ((target - 1) % TARGETS)));
 	return 0;
 }

@@ -32,7 +32,8 @@ TRACEPOINT(skb_copy_datagram_iovec) int recv(u64 *ctx) // (skb, len): in the tas
 {
 	struct sk_buff *skb = (void *)ctx[0];
 	struct event e = {};
-	if (ctx[1] > LONGEST || !probe(skb, &e))
+	u32 target = shared.open && ctx[1] <= LONGEST ? probe(skb, &e) : 0;
+	if (!target)
 		return 0;
 	struct task_struct *task = (void *)bpf_get_current_task();
 	struct nsproxy *proxy = CALL(task, nsproxy);
@@ -43,6 +44,8 @@ TRACEPOINT(skb_copy_datagram_iovec) int recv(u64 *ctx) // (skb, len): in the tas
 	bpf_get_current_comm(e.comm, sizeof(e.comm));
 	stamp(&e, RECV);
 	emit(&e);
+	if (e.dir == REQUEST && target <= TARGETS)
+		shared.readers[(target - 1) % TARGETS] = e.pid;
 	return 0;
 }
 
@@ -51,7 +54,7 @@ inline void name(char *to, struct task_struct *task) { bpf_probe_read_kernel(to,
 TRACEPOINT(sched_waking) int waking(u64 *ctx)
 {
 	struct task_struct *task = (void *)ctx[0];
-	u32 netns = watched(task);
+	u32 netns = shared.open ? watched(task) : 0;
 	if (!netns)
 		return 0;
 	struct event e = {.netns = netns, .pid = GET(task, pid), .prev_pid = bpf_get_current_pid_tgid()};
@@ -65,7 +68,7 @@ TRACEPOINT(sched_waking) int waking(u64 *ctx)
 TRACEPOINT(sched_wakeup) int wakeup(u64 *ctx)
 {
 	struct task_struct *task = (void *)ctx[0];
-	u32 netns = watched(task);
+	u32 netns = shared.open ? watched(task) : 0;
 	if (!netns)
 		return 0;
 	struct event e = {.netns = netns, .pid = GET(task, pid)};
@@ -106,11 +109,15 @@ TRACEPOINT(sched_switch) int switched(u64 *ctx) // (preempt, prev, next, prev_st
 	if (!now || !since)
 		return 0;
 	*now = (u64)next;
-	u32 out = watched(prev), in = watched(next);
 	u64 waits = *since;
-	if (!out && !in && !waits)
+	u32 state = state_of(ctx, prev);
+	// A task that is made to stop may be waiting still when a target is asked.
+	if (!shared.open && !waits && state)
 		return 0;
-	struct event e = {.value = state_of(ctx, prev)};
+	u32 out = watched(prev), in = watched(next);
+	if (!out && !waits && !(in && shared.open))
+		return 0;
+	struct event e = {.value = state};
 	u32 prev_pid = GET(prev, pid), next_pid = GET(next, pid);
 	stamp(&e, SWITCH_OUT);
 	if (out) {

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"perfrun.dev/netwatch/node"
+	"perfrun.dev/netwatch/probe"
+	"perfrun.dev/netwatch/trace"
+)
+
+const (
+	// every is how often is seen what the watch costs, and sample for how long the programs are then measured.
+	every  = time.Second
+	sample = 20 * time.Millisecond
+	// slowest is the longest interval that a budget leads to.
+	slowest = 25 * time.Millisecond
+	// ticks a second of /proc/stat: the kernel's USER_HZ.
+	ticks = 100
+)
+
+// budget keeps what it costs to be watched within a share of the node's CPUs: the probers' thread, the answers to it, and
+// the programs that record. What nobody else wanted is taken from nobody. Where it would be more, probes are sent less
+// often, and it is told. What is done about a spike that came is no part of it.
+type budget struct {
+	share    float64
+	cpus     float64
+	interval time.Duration // as it was told
+	pods     float64
+	serving  time.Duration // of a pod for each probe, at most
+	crew     *probe.Crew
+	source   trace.Source
+	last     used
+	books    budgetBooks
+}
+
+// budgetBooks are what the budget saw; shares are of all CPUs.
+type budgetBooks struct {
+	Looks    int           `json:"looks"`
+	Cost     float64       `json:"cost_mean"`  // share that it costs to be watched
+	CostMax  float64       `json:"cost_max"`   // of one second
+	Taken    float64       `json:"taken_mean"` // share that others would have had
+	TakenMax float64       `json:"taken_max"`
+	Tracing  float64       `json:"tracing_mean"` // share that the programs had
+	Unknown  bool          `json:"tracing_unknown"`
+	Interval time.Duration `json:"interval_ns"` // as it was told
+	Longest  time.Duration `json:"interval_max_ns"`
+}
+
+// used are CPU times so far.
+type used struct {
+	at        int64
+	own, idle time.Duration
+}
+
+func (b *budget) used() used { return used{node.Now(), b.crew.CPU(), idleTime()} }
+
+// idleTime is how long the node's CPUs had nothing to do, waiting for disks included.
+func idleTime() time.Duration {
+	text, _ := os.ReadFile("/proc/stat")
+	fields := strings.Fields(string(text))
+	if len(fields) < 6 {
+		return 0
+	}
+	idle, _ := strconv.ParseInt(fields[4], 10, 64)
+	waiting, _ := strconv.ParseInt(fields[5], 10, 64)
+	return time.Duration(idle+waiting) * time.Second / ticks
+}
+
+// run keeps the budget until the context ends.
+func (b *budget) run(ctx context.Context) {
+	b.books.Interval, b.books.Longest = b.interval, b.interval
+	b.last = b.used()
+	for ctx.Err() == nil {
+		pause(ctx, every)
+		tracing, known := b.source.Cost(sample)
+		now := b.used()
+		if long := time.Duration(now.at - b.last.at); long >= every/2 {
+			b.look(long, now, tracing)
+			b.books.Unknown = !known
+		}
+		b.last = now
+	}
+}
+
+// look sets the interval by what the last stretch of time cost.
+func (b *budget) look(long time.Duration, now used, tracing float64) {
+	part := func(time time.Duration) float64 { return float64(time) / float64(long) }
+	rate := b.pods / b.crew.Interval().Seconds()
+	probing := part(now.own-b.last.own) + rate*b.serving.Seconds()
+	idle := part(now.idle - b.last.idle)
+	cost := probing + tracing
+	b.books.add(cost/b.cpus, max(0, cost-idle)/b.cpus, tracing/b.cpus)
+	interval := stretched(b.interval, probing/rate*b.pods, b.share*b.cpus+idle-tracing)
+	b.crew.SetInterval(interval)
+	b.books.Longest = max(b.books.Longest, interval)
+}
+
+// stretched is the interval in which all pods can be asked once for the CPU time that each round takes (seconds), with
+// so many CPUs for it.
+func stretched(wanted time.Duration, round, cpus float64) time.Duration {
+	if cpus <= 0 {
+		return slowest
+	}
+	return max(wanted, min(slowest, time.Duration(round/cpus*1e9)))
+}
+
+func (b *budgetBooks) add(cost, taken, tracing float64) {
+	b.Looks++
+	n := float64(b.Looks)
+	b.Cost += (cost - b.Cost) / n
+	b.Taken += (taken - b.Taken) / n
+	b.Tracing += (tracing - b.Tracing) / n
+	b.CostMax = max(b.CostMax, cost)
+	b.TakenMax = max(b.TakenMax, taken)
+}
