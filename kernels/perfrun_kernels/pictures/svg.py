@@ -167,13 +167,13 @@ def round_factors(low: float, high: float, most: int) -> list[float]:
     """Return 1, 2, 5, 10, 20 … within bounds above 0, at most about ``most`` of them."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     found = [each * 10.0**power for power in powers for each in (1, 2, 5) if low <= each * 10.0**power <= high]
-    return found[:: 1 + (len(found) - 1) // most]
+    return found[:: max(1, -(-len(found) // most))]
 
 
 def round_durations(low: float, high: float, most: int) -> list[float]:
     """Return durations that people name, within bounds above 0, at most about ``most`` of them."""
     found = [each for each in (*_FRACTIONS, *_SPANS) if low <= each <= high]
-    return found[:: 1 + (len(found) - 1) // most]
+    return found[:: max(1, -(-len(found) // most))]
 
 
 def moments(start: float, end: float, most: int) -> list[tuple[float, str]]:

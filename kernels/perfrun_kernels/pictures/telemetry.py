@@ -104,8 +104,9 @@ def _lanes(row: RecordedRow, window: Scale, top: float) -> Iterator[str]:
 
 def _apart(row: RecordedRow) -> Scale:
     stated = row.stated_interval
-    longest = max([stated, *(each.longest for each in _shown(row))])
-    shortest = min([stated, *(each.interval for each in _shown(row) if each.interval > 0)])
+    spaced = [each for each in _shown(row) if each.interval > 0]
+    longest = max([stated, *(each.longest for each in spaced)])
+    shortest = min([stated, *(each.interval for each in spaced)])
     return Scale(shortest / 1.6, max(longest * 1.2, stated * 8), _DOTS, _DOTS_END, log=True)
 
 
@@ -125,7 +126,16 @@ def _series(each: RecordedSeries, stated: float, window: Scale, apart: Scale, y:
     ink = INK if each.judged == "good" else JUDGED[each.judged]
     yield text(_NAME, y + 13, each.name, anchor="end", fill=ink, room=_NAME - 24)
     yield from _strip(each, stated, window, y + 4)
-    middle = y + 9.5
+    if np.isnan(each.interval):
+        yield text(_SAID_END, y + 13, f"one sample · {_percent(each.complete)}", anchor="end", fill=ink)
+        return
+    yield from _spacing(each, apart, y + 9.5)
+    said = f"{svg.duration(each.interval)} · {_percent(each.complete)}"
+    yield text(_SAID_END, y + 13, said, anchor="end", fill=ink)
+
+
+def _spacing(each: RecordedSeries, apart: Scale, middle: float) -> Iterator[str]:
+    """Draw how far apart samples are: the dot is what counts, the lines go to the 99th percentile and the longest."""
     for until, width in ((each.longest, 1.2), (each.p99, 4.0)):
         if until > each.interval:
             yield svg.line(apart.at(each.interval), middle, apart.at(until), middle, SKY, width=width)
@@ -136,8 +146,6 @@ def _series(each: RecordedSeries, stated: float, window: Scale, apart: Scale, y:
         f"longest {svg.duration(each.longest)}"
     )
     yield svg.dot(apart.at(each.interval), middle, 4.2, JUDGED[each.judged], tip=tip)
-    said = f"{svg.duration(each.interval)} · {_percent(each.complete)}"
-    yield text(_SAID_END, y + 13, said, anchor="end", fill=ink)
 
 
 def _percent(share: float) -> str:
@@ -148,8 +156,8 @@ def _percent(share: float) -> str:
 def _strip(each: RecordedSeries, stated: float, window: Scale, y: float) -> Iterator[str]:
     """Draw the window in bins by whether the samples that are expected there are there, and gaps as they are."""
     span = window.high - window.low
-    # A bin has room for two samples, so that where they fall within it makes no difference.
-    bins = max(1, min(_BINS, int(span / (2 * stated))))
+    # A bin has room for four samples: one more or less of them is where they fall, not that one is missing.
+    bins = max(1, min(_BINS, int(span / (4 * stated))))
     counts = np.histogram(each.times, bins=bins, range=(window.low, window.high))[0]
     expected = span / bins / stated
     shades = np.where(counts == 0, 0, np.where(counts + 1 < expected, 1, 2))

@@ -31,8 +31,8 @@ class RecordedSeries:
     """One series of a row.
 
     ``times`` are those of its samples within the window, sorted. ``interval`` is what is taken for its observed
-    interval, ``p99`` and ``longest`` are of the differences of ``times``, ``complete`` is the share of the expected
-    samples that are there.
+    interval, ``p99`` and ``longest`` are of the differences of ``times``; NaN where a single sample has none.
+    ``complete`` is the share of the expected samples that are there.
     """
 
     name: str
