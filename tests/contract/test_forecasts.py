@@ -226,7 +226,7 @@ async def test_what_became_due_while_no_operator_was_there_is_scored_once(
         assert due.status.absolute_actual == pytest.approx(12 * RATE, rel=0.01)
         assert (waiting.status.state, waiting.status.conditions[0]["reason"]) == ("Waiting", "NotDue")
         assert (unknown.status.state, unknown.status.conditions[0]["reason"]) == ("Waiting", "TooLittleData")
-        metric = (bench.namespace, "target", "throughput")
+        metric = (bench.namespace, "target", "throughput", "1h")
         assert hub.forecasts.present(dt.datetime.now(dt.UTC))[(*metric, "upper")] == 65.0
         assert hub.forecasts.horizons()[metric] == 3600.0
         await until(lambda: _told(hub, metric))

@@ -19,10 +19,10 @@ from perfrun.lifecycle.values import Key
 
 log = logging.getLogger(__name__)
 
-LABELS: Final = ("namespace", "target", "metric")
+LABELS: Final = ("namespace", "target", "metric", "horizon")
 
 Metric = tuple[str, ...]
-"""Namespace, target, and key of the metric."""
+"""Namespace, target, key of the metric, and how far ahead it is foretold: the values of the labels."""
 
 Numbers = dict[tuple[str, ...], float]
 
@@ -50,7 +50,7 @@ class Forecasts:
             # Its own turn says on it what is wrong with it.
             log.warning("forecast not shown", extra={"object": key.name, "error": str(error)})
             return False
-        self._known[key] = _Known((key.namespace, spec.target_ref, spec.key), spec, status)
+        self._known[key] = _Known((key.namespace, spec.target_ref, spec.key, spec.horizon), spec, status)
         return before is None or before.status.state != status.state
 
     def forget(self, key: Key) -> None:

@@ -51,7 +51,7 @@ def _foretold(stage: Stage, result: Result) -> list[Mapping[str, JSON]]:
 def _keep(run: Run, metric: Mapping[str, JSON], result: Result) -> Action:
     key, name = str(metric["key"]), str(metric["name"])
     try:
-        return Keep(forecast_name(run.meta.uid, key), _spec(run, metric, result))
+        return Keep(forecast_name(run.meta.uid, result.stage, key), _spec(run, metric, result))
     except ValueError as error:
         why = " ".join(str(error).split())
         return Emit("Warning", NOT_KEPT, f"the forecast of {name} cannot be kept: {why}")
@@ -147,16 +147,16 @@ def span(kept: Kept) -> tuple[float, float]:
 
 
 def surplus(kept: Iterable[Kept], keep: int) -> tuple[str, ...]:
-    """Return the names of forecasts of one target that go, where ``keep`` are kept of each metric.
+    """Return the names of forecasts of one target that go, where ``keep`` are kept of each metric and horizon.
 
     So many stay of those that are over, the newest; and as many of those that wait, which are due first, with the
     newest, which tells of the present. Were only the newest kept, runs that are more frequent than their horizon is
     long would have every forecast deleted before its time comes.
     """
-    by_metric: dict[str, list[Kept]] = {}
+    by_metric: dict[tuple[str, str], list[Kept]] = {}
     for each in sorted(kept, key=lambda each: (each.spec.made_at, each.meta.name)):
         if not each.meta.deleting:
-            by_metric.setdefault(each.spec.key, []).append(each)
+            by_metric.setdefault((each.spec.key, each.spec.horizon), []).append(each)
     gone: list[Kept] = []
     for mine in by_metric.values():
         waiting = [each for each in mine if each.status.state == "Waiting"]

@@ -31,12 +31,12 @@ def run_name(feature: str, cause: str) -> str:
     return _derived(feature, cause)
 
 
-def forecast_name(run_uid: str, metric: str) -> str:
-    """Return the name under which what a run foretold of a metric is kept, by the metric's key.
+def forecast_name(run_uid: str, stage: str, metric: str) -> str:
+    """Return the name under which what a stage of a run foretold of a metric is kept, by the metric's key.
 
     By the run's uid, because the forecast outlives its run, and another may come to have the run's name.
     """
-    return _derived(metric, _hash(run_uid))
+    return _derived(metric, _hash(run_uid, stage))
 
 
 def event_name(about: str, reason: str, message: str) -> str:

@@ -11,7 +11,7 @@ from perfrun.controller.forecasts import Forecasts, expose
 from perfrun.controller.telemetry import Telemetry
 from perfrun.lifecycle.values import Kept, Key
 
-METRIC = ("team", "llm", "throughput")
+METRIC = ("team", "llm", "throughput", "20m")
 
 
 def known(*forecasts: Kept) -> Forecasts:
@@ -41,10 +41,17 @@ def test_the_newest_forecast_speaks_even_where_an_older_one_reaches_further():
 
 
 def test_when_the_newest_goes_the_one_before_speaks_again():
-    both = known(kept("newer", made_at=MADE + STEP, horizon="6h"), kept("older"))
-    assert both.horizons() == {METRIC: 21600.0}
+    both = known(kept("newer", made_at=MADE + STEP, points=points((5.0,))), kept("older"))
+    assert both.present(MADE + STEP)[*METRIC, "mean"] == 5.0
     both.forget(Key("PerfForecast", "team", "newer"))
-    assert both.horizons() == {METRIC: 1200.0}
+    assert both.present(MADE + STEP)[*METRIC, "mean"] == 100.0
+
+
+def test_what_is_foretold_of_another_horizon_is_another_matter():
+    both = known(kept("hour", horizon="1h", points=points((5.0,))), kept("minutes"))
+    assert both.horizons() == {METRIC: 1200.0, (*METRIC[:3], "1h"): 3600.0}
+    told = both.present(MADE + STEP)
+    assert (told[*METRIC, "mean"], told[*METRIC[:3], "1h", "mean"]) == (100.0, 5.0)
 
 
 def test_the_last_that_was_scored_is_told_of_as_a_ratio():
@@ -58,8 +65,8 @@ def test_all_of_it_is_exposed():
     telemetry = Telemetry()
     expose(known(kept(), scored("a", 10, 100)), telemetry.gauge, lambda: MADE + STEP)
     told = telemetry.exposition().decode()
-    labels = 'metric="throughput",namespace="team",target="llm"'
-    assert 'perfrun_forecast{bound="upper",metric="throughput",namespace="team",target="llm"} 120.0' in told
+    labels = 'horizon="20m",metric="throughput",namespace="team",target="llm"'
+    assert 'perfrun_forecast{bound="upper",' + labels + "} 120.0" in told
     assert f"perfrun_forecast_horizon_seconds{{{labels}}} 1200.0" in told
     assert f"perfrun_forecast_wape_ratio{{{labels}}} 0.1" in told
     assert f"perfrun_forecast_coverage_ratio{{{labels}}} 1.0" in told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import attrs
 import pytest
 from foretold import MADE, QUERY, kept, result, scored
 from hypothesis import given
@@ -49,6 +50,14 @@ def test_a_forecast_has_the_same_name_each_time_and_another_in_every_run():
     assert names == [each.name for each in made(result(STAGE.id, METRICS))]
     other = Run(Meta("llm-1", "team", "uid-2"), RUN.spec, RUN.status)
     assert len({*names, *(each.name for each in made(result(STAGE.id, METRICS), run=other))}) == 4
+
+
+def test_two_stages_of_a_run_may_foretell_the_same_metric():
+    second = STAGE.replace(id="s2-forecast")
+    status = RunStatus(stages=tuple(StageStatus(id=each, state="Done") for each in (STAGE.id, second.id)))
+    results = {each: HandedIn(LINK, result(each, METRICS)) for each in (STAGE.id, second.id)}
+    names = [each.name for each in keeps(RUN, [STAGE, second], status, RunObservation(results=results))]
+    assert len(set(names)) == 4
 
 
 def test_what_could_not_be_foretold_is_not_kept():
@@ -140,6 +149,7 @@ def test_of_those_that_wait_the_newest_stays_and_those_that_are_due_first():
 
 def test_metrics_are_counted_apart_and_what_goes_already_is_not_counted():
     both = [over(i, key) for i in range(3) for key in ("throughput", "response_time")]
+    both += [attrs.evolve(each, spec=each.spec.replace(horizon="6h")) for each in both]
     assert surplus(both, 3) == ()
     assert surplus([*both, kept("throughput-x", ForecastStatus(state="Scored"), deleting=True)], 3) == ()
 
