@@ -1,0 +1,215 @@
+"""Making a history whole: gaps filled, outliers and incidents replaced, and what lies before a level shift moved.
+
+It sees one history up to the moment of a forecast, and each forecast's history is made whole anew: what became known
+later changes nothing. Values that are to be foretold are never touched.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from perfrun_kernels.forecast.past import Floats, Past, held
+
+_NEIGHBOURS: Final = 3
+"""Cycles on either side with which a value is compared."""
+
+_OUTLYING: Final = 6.0
+_SHIFTING: Final = 5.0
+_SHIFTING_AT_DEPLOYMENT: Final = 2.5
+"""Deviations, in robust standard deviations, from which a value is an outlier and a step of the level a shift."""
+
+_LEAST_SHIFT: Final = 0.1
+_LEAST_SHIFT_AT_DEPLOYMENT: Final = 0.03
+"""Shares of the level that are a shift at least."""
+
+_MAD: Final = 1.4826
+_MOST_SHIFTS: Final = 12
+_TINY: Final = 1e-12
+
+Mask = NDArray[np.bool_]
+
+
+@attrs.frozen
+class Shift:
+    """The level moved to ``ratio`` times what it was (``moved``: and by how much) with step ``at``."""
+
+    at: int
+    moved: float
+    ratio: float
+
+
+@attrs.frozen(eq=False)
+class Repairs:
+    """What was changed: steps that had no value, steps that were replaced, and shifts, by their place."""
+
+    missing: Mask
+    outliers: Mask
+    shifts: tuple[Shift, ...]
+
+    @property
+    def sentence(self) -> str:
+        """What was found, in words."""
+        gaps, incidents = len(list(stretches(self.missing))), len(list(stretches(self.outliers)))
+        parts = [
+            f"{gaps} gaps ({int(self.missing.sum())} steps) filled" if gaps else "",
+            f"{incidents} outliers and incidents ({int(self.outliers.sum())} steps) replaced" if incidents else "",
+            f"{len(self.shifts)} level shifts ({', '.join(f'×{each.ratio:.3g}' for each in self.shifts)})"
+            if self.shifts else "",
+        ]  # fmt: skip
+        return "; ".join(part for part in parts if part) or "nothing"
+
+
+def clean(values: Floats, seasons: tuple[int, ...], deployments: Sequence[int] = ()) -> tuple[Past, Repairs]:
+    """Make a history whole, and say what that took.
+
+    Args:
+        values: means of equal steps, oldest first; NaN where there is none, but not all of them.
+        seasons: lengths of seasons in steps, the shortest first.
+        deployments: steps at which something was deployed; smaller shifts count there.
+    """
+    missing = ~np.isfinite(values)
+    raw = filled(values, seasons)
+    known = held(seasons, values.size)
+    outliers = outlying(raw, known, missing)
+    whole = filled(np.where(outliers, np.nan, raw), seasons)
+    shifts = shifted(whole, known, deployments)
+    for shift in shifts:
+        part = whole[: shift.at]
+        whole[: shift.at] = part * shift.ratio if shift.ratio > 0 else part + shift.moved
+    return Past(whole, known, raw), Repairs(missing, outliers, shifts)
+
+
+def filled(values: Floats, seasons: tuple[int, ...]) -> Floats:
+    """Fill gaps: as the season goes, moved so that it meets the values on both sides; short ones with a line."""
+    steps = np.arange(values.size)
+    good = np.isfinite(values)
+    if good.all():
+        return values.copy()
+    line = np.interp(steps, steps[good], values[good])
+    if not seasons or values.size <= seasons[0]:
+        return line
+    season = next((each for each in reversed(seasons) if values.size >= 2 * each), seasons[0])
+    pattern = _median(_cycles(values, season, _NEIGHBOURS))
+    pattern = np.where(np.isfinite(pattern), pattern, _median(_cycles(values, seasons[0], _NEIGHBOURS)))
+    pattern = np.where(np.isfinite(pattern), pattern, line)
+    off = np.interp(steps, steps[good], (values - pattern)[good])
+    return np.where(good, values, pattern + off)
+
+
+def outlying(values: Floats, seasons: tuple[int, ...], missing: Mask) -> Mask:
+    """Return which values fit neither the same time of the days around them nor that of the weeks around them.
+
+    A stretch that lasts longer than a quarter of the shortest season is no outlier.
+    """
+    if not seasons:
+        around = _median(np.array(list(_shifted(values, [-3, -2, -1, 1, 2, 3]))))
+        off = np.abs(values - around)
+        longest = 3
+    else:
+        off = np.full(values.size, np.inf)
+        for season in seasons:
+            away = np.abs(values - _median(_cycles(values, season, _NEIGHBOURS)))
+            off = np.fmin(off, away)
+        longest = max(1, seasons[0] // 4)
+    off[~np.isfinite(off)] = 0.0
+    # What varies more where it is higher is judged by its level.
+    size = np.maximum(np.abs(values), np.median(np.abs(values)) / 10 + _TINY)
+    relative = off / size
+    bound = _OUTLYING * _MAD * max(float(np.median(relative[~missing])), _TINY)
+    found: Mask = (relative > max(bound, 0.2)) & ~missing
+    for start, end in stretches(found):
+        if end - start > longest:
+            found[start:end] = False
+    return found
+
+
+def shifted(values: Floats, seasons: tuple[int, ...], deployments: Sequence[int] = ()) -> tuple[Shift, ...]:
+    """Return where the level moved and stayed, oldest first; looked for only where a history holds two weeks.
+
+    What is compared is each value with the one a week before it: medians of this difference on both sides of a step.
+    Once a shift is found, what lies before it is moved, so that it is not found again a week later.
+    """
+    if len(seasons) < 2:  # noqa: PLR2004 -- without a week's season, every weekend would be a shift
+        return ()
+    width, week = max(6, seasons[0] // 4), seasons[-1]
+    positive = values.min() > 0
+    moved = np.log(values) if positive else values.copy()
+    typical = 1.0 if positive else float(np.median(np.abs(values))) + _TINY
+    shifts: list[Shift] = []
+    begun = 0
+    while begun < values.size and len(shifts) < _MOST_SHIFTS:
+        steps = _steps(moved, week, width)
+        spread = _MAD * float(np.median(np.abs(steps))) if steps.size else 0.0
+        near = np.zeros(steps.size, dtype=bool)
+        for deployment in deployments:
+            first = deployment - week - width
+            near[max(0, first - width) : max(0, first + width)] = True
+        strict = np.maximum(_SHIFTING * spread, _LEAST_SHIFT * typical)
+        eased = np.maximum(_SHIFTING_AT_DEPLOYMENT * spread, _LEAST_SHIFT_AT_DEPLOYMENT * typical)
+        over = np.abs(steps) > np.where(near, eased, strict)
+        over[: max(0, begun - week - width)] = False
+        if not over.any():
+            break
+        first = int(np.argmax(over))
+        peak = first + int(np.argmax(np.abs(steps[first : first + width])))
+        at = peak + week + width
+        size = _size(moved, week, at, width, 2 * seasons[0])
+        begun = at + width
+        # What did not last, or was not that large in the end, is left to the models.
+        if abs(size) >= (_LEAST_SHIFT_AT_DEPLOYMENT if near[peak] else _LEAST_SHIFT) * typical:
+            moved[:at] += size
+            shifts.append(Shift(at, size, float(np.exp(size)) if positive else 0.0))
+    return tuple(shifts)
+
+
+def _steps(values: Floats, week: int, width: int) -> Floats:
+    """Return by how much the median of the weekly difference moves, for each step with ``width`` of them on each side.
+
+    Entry 0 is the step ``week`` + ``width``.
+    """
+    change = values[week:] - values[:-week]
+    if change.size < 2 * width:
+        return np.empty(0)
+    medians = np.median(np.lib.stride_tricks.sliding_window_view(change, width), axis=1)
+    return np.asarray(medians[width:] - medians[:-width])
+
+
+def _size(values: Floats, week: int, at: int, width: int, most: int) -> float:
+    """Return how far the level moved at step ``at``, from as much of what follows as there is, up to ``most``."""
+    change = values[week:] - values[:-week]
+    here = at - week
+    return float(np.median(change[here : here + most]) - np.median(change[max(0, here - max(width, most // 2)) : here]))
+
+
+def stretches(mask: Mask) -> Iterator[tuple[int, int]]:
+    """Yield first and one past the last place of each run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+
+
+def _cycles(values: Floats, season: int, most: int) -> Floats:
+    """Return the values at the same time of the cycles around each, one row a cycle, NaN where there is none."""
+    return np.array(list(_shifted(values, [sign * cycle * season for cycle in range(1, most + 1) for sign in (-1, 1)])))
+
+
+def _shifted(values: Floats, by: Sequence[int]) -> Iterator[Floats]:
+    for each in by:
+        moved = np.full(values.size, np.nan)
+        if abs(each) < values.size:
+            if each > 0:
+                moved[each:] = values[:-each]
+            else:
+                moved[:each] = values[-each:]
+        yield moved
+
+
+def _median(rows: Floats) -> Floats:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column without any value has no median
+        return np.asarray(np.nanmedian(rows, axis=0))
