@@ -54,6 +54,7 @@ Program = Callable[[Task], Measurement]
 
 KINDS: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "forecast": "perfrun_kernels.forecast.main",
         "load": "perfrun_kernels.load.main",
         "network": "perfrun_kernels.network.main",
         "sampling": "perfrun_kernels.sampling.main",
