@@ -125,7 +125,7 @@ def _ratio(row: _Row) -> str:
     ratio, naive = row.told.number("ratio"), row.told.number("naive")
     lower, upper = row.told.number("ratio.lower"), row.told.number("ratio.upper")
     between = f" ({lower:.3g} to {upper:.3g})" if lower is not None and upper is not None else ""
-    beside = f", whose error is {naive:.3g} %" if naive is not None else ""
+    beside = f" of {naive:.3g} %" if naive is not None else ""
     return f"{ratio:.3g}{between} of seasonal naive's error{beside}"
 
 

@@ -87,3 +87,12 @@ def test_a_target_that_is_wrong_is_told_with_its_place(cli, tmp_path, command, c
     assert answer.code == 3
     assert str(wrong) in answer.err
     assert sentence in answer.err
+
+
+def test_what_is_recorded_and_foretold_is_said_in_words(cli):
+    answer = cli("plan", str(ROOT / "features" / "system_performance.feature"), "--target", SERVED)
+    assert answer.code == 0, answer.err
+    told = " ".join(answer.out.split())
+    assert "judge how Prometheus has recorded" in told
+    assert "62 min" in told
+    assert "foretell Response time 1 h ahead" in told

@@ -14,7 +14,7 @@ from perfrun.api.feature import Policy
 from perfrun.api.plan import Claim, Comparator
 from perfrun.api.run import Source, TimeWindow
 from perfrun.api.verdicts import Verdict
-from perfrun.capabilities.base import Measured, NotMeasured
+from perfrun.capabilities.base import Measured, NotMeasured, Outcome, Refuted, Unproven
 from perfrun.judging.judge import judge
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -167,3 +167,27 @@ def test_a_decided_message_states_a_true_relation(comparator: Comparator, value:
     shown, sign, bound = float(words[0]), words[2], float(words[3])
     assert sign in ("<", "≤") if value < limit else sign in (">", "≥")
     assert shown <= bound if value < limit else shown >= bound
+
+
+KEPT, OPEN, BROKEN = measured(9, 8, 9.9, "note"), measured(9, 8, 11), measured(12, 11, 13)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict", "reason"),
+    [
+        (Refuted("MissingSeries", "none for n3", KEPT), Verdict.FAIL, "MissingSeries"),
+        (Refuted("MissingSeries", "none for n3", OPEN), Verdict.FAIL, "MissingSeries"),
+        (Refuted("MissingSeries", "none for n3", BROKEN), Verdict.FAIL, "LimitExceeded"),
+        (Unproven("SkillUnclear", "not clear", KEPT), Verdict.INCONCLUSIVE, "SkillUnclear"),
+        (Unproven("SkillUnclear", "not clear", OPEN), Verdict.INCONCLUSIVE, "SkillUnclear"),
+        (Unproven("SkillUnclear", "not clear", BROKEN), Verdict.FAIL, "LimitExceeded"),
+    ],
+)
+def test_what_stands_besides_the_number_can_only_make_it_worse(outcome: Outcome, verdict: Verdict, reason: str) -> None:
+    found = judge(claim(), outcome, Policy(), 0.99)
+    assert (found.verdict, found.reason) == (verdict, reason)
+
+
+def test_the_number_is_told_beside_what_refutes_the_claim() -> None:
+    found = judge(claim(), Refuted("MissingSeries", "none for n3", KEPT), Policy(), 0.99)
+    assert found.message == ("none for n3 (p99 latency 9 ms < 10 ms, 99 % interval 8 to 9.9 ms, 1000 samples, note)")

@@ -97,3 +97,49 @@ def test_everything_that_is_wrong_is_told_at_once():
     metric = {"name": "x", "query": "up", "unit": "parsec"}
     told = problems(metrics=[metric, metric], service=SERVICE, chaos={"backend": "litmus", "maxDuration": "0s"})
     assert len(told) == 5
+
+
+SELECTED = {"series": ["up"]}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"telemetry": {"metrics": {"Queue depth": SELECTED, "CPU utilization": SELECTED}}},
+        {"service": SERVICE, "telemetry": {"metrics": {"Queue": SELECTED | {"per": "pod"}}}},
+        {"forecast": {"metrics": {"Orders": {"query": "sum(rate(orders[$window]))", "unit": "1/s"}}}},
+        {"forecast": {"resources": {"pool": {"utilization": "used / size"}}, "deployments": "count(version)"}},
+    ],
+)
+def test_histories_that_can_be_read(spec):
+    assert problems(**spec) == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        (
+            {"telemetry": {"metrics": {"CPU use": SELECTED, "cpu-use": SELECTED}}},
+            "telemetry.metrics: 'CPU use' and 'cpu-use' differ only in case or signs",
+        ),
+        ({"telemetry": {"metrics": {"%": SELECTED}}}, "telemetry.metrics: '%' has no letter or digit"),
+        (
+            {"telemetry": {"metrics": {"CPU": {"series": ["rate(x[$window])"]}}}},
+            "telemetry.metrics.CPU.series: 'rate(x[$window])' holds a variable",
+        ),
+        ({"telemetry": {"metrics": {"Queue": SELECTED | {"per": "pod"}}}}, "telemetry.metrics.Queue.per: pod means"),
+        ({"forecast": {"lookback": "0s"}}, "forecast.lookback: found 0"),
+        ({"forecast": {"metrics": {"A": {"query": "x[$span]"}}}}, "forecast.metrics.A: "),
+        ({"forecast": {"metrics": {"A": {"query": "x", "unit": "furlongs"}}}}, "forecast.metrics.A.unit: 'furlongs'"),
+        ({"forecast": {"metrics": {"A b": {"query": "x"}, "a.b": {"query": "x"}}}}, "forecast.metrics: 'A b' and"),
+        (
+            {"forecast": {"resources": {"pool": {"utilization": "x", "errors": "y[$rate]"}}}},
+            "forecast.resources.pool.errors: ",
+        ),
+        ({"forecast": {"deployments": "x[$d]"}}, "forecast.deployments: "),
+        ({"forecast": {"concurrency": "x[$d]"}}, "forecast.concurrency: "),
+    ],
+)  # fmt: skip
+def test_histories_that_could_not_be_read(spec, sentence):
+    (told,) = problems(**spec)
+    assert sentence in told
