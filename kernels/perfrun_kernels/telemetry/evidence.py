@@ -19,8 +19,10 @@ from perfrun_kernels.telemetry.spacing import GAP, gaps
 from perfrun_kernels.telemetry.window import Window
 
 COUNTERS: Final = ("_total", "_count", "_sum", "_bucket")
-LOOKS: Final = 5
-"""Moments of the window at which the dates of samples are compared with those of their scrapes."""
+LOOKS: Final = 3
+"""How often the dates of the newest samples are compared with those of their scrapes, lest one look fall into one."""
+
+LOOK_SECONDS: Final = 60.0
 
 MOST_ENDS: Final = 20
 """Ends of series at which stale markers are looked for; each is one question."""
@@ -90,7 +92,7 @@ def _gathered(server: Server, row: Row, selector: str, window: Window, lookback:
     looked = moments[:MOST_ENDS]
     return Evidence(
         row, selector, series, counters(server, {each.name for each in series}),
-        {**_lags(server, series, window), **_ahead(server, selector, window.end)},
+        {**_lags(server, selector, row.interval_s), **_ahead(server, selector, window.end)},
         sum(_stale(server, selector, at, names) for at, names in looked), sum(len(names) for _, names in looked),
         max(
             oldest(server, selector, window.end, max(row.retention_s, window.seconds)) or 0.0,
@@ -152,16 +154,18 @@ def _stale(server: Server, selector: str, at: float, names: frozenset[str]) -> i
     return len(names - alive)
 
 
-def _lags(server: Server, series: Sequence[RawSeries], window: Window) -> dict[str, float]:
-    """Return by series how its samples are dated compared with ``up``, which the server dates itself."""
+def _lags(server: Server, selector: str, interval: float) -> dict[str, float]:
+    """Return by series how its newest sample is dated compared with ``up``, which the server dates itself.
+
+    Only the present tells: once later samples are there, nobody sees when one of them came.
+    """
     found: dict[str, list[float]] = {}
-    step = window.seconds / LOOKS
-    for at in (window.start + (place + 0.5) * step for place in range(LOOKS)):
-        scrapes = {_target(each): float(each.values[0]) for each in server.instant("timestamp(up)", at)}
-        for each in series:
-            dated, scraped = each.times[each.times <= at], scrapes.get(_target(each))
-            if scraped is not None and dated.size:
-                found.setdefault(each.selector(), []).append(float(dated[-1]) - scraped)
+    for _ in range(LOOKS):
+        now = server.now()
+        scrapes = {_target(each): float(each.values[0]) for each in server.instant("timestamp(up)", now)}
+        for each in server.raw(selector, now - max(LOOK_SECONDS, 4 * interval), now):
+            if (scraped := scrapes.get(_target(each))) is not None:
+                found.setdefault(each.selector(), []).append(float(each.times[-1]) - scraped)
     return {name: float(np.median(differences)) for name, differences in found.items()}
 
 
