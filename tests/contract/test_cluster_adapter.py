@@ -7,11 +7,12 @@ from typing import Any
 
 import attrs
 import pytest
+import surroundings
 from kubernetes.aio.client.configuration import Configuration
 from workbench import STAGE, Bench, start_of
 
 from perfrun.adapters.api import AlreadyExists, Api, NotFound, load_configuration
-from perfrun.adapters.paths import object_path, pods_path
+from perfrun.adapters.paths import node_path, object_path, pods_path
 from perfrun.adapters.reading import MalformedError
 from perfrun.api.feature import ConfigMapKeyRef, FeatureStatus
 from perfrun.api.run import Phase, RunSpec, RunStatus
@@ -22,6 +23,7 @@ from perfrun.lifecycle.trouble import trouble
 from perfrun.lifecycle.values import CreateRun, Emit, Key
 from perfrun.manifests import labels
 from perfrun.ports import Conflict, Unavailable, result_path
+from perfrun_kernels.contract import REQUEST_ENV, Request
 
 pytestmark = pytest.mark.contract
 
@@ -263,3 +265,25 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="did not answer GET /apis/perfrun"):
         await kinds_served(lost, patience=0.1, every=0.01)
     await lost.close()
+
+
+async def test_a_pod_that_asks_the_monitoring_system_is_told_what_should_be_there(bench: Bench) -> None:
+    name = await surroundings.node(bench, "recorded")
+    gpus = {"status": {"capacity": {"nvidia.com/gpu": "2"}, "allocatable": {"nvidia.com/gpu": "2"}}}
+    await bench.api.merge(f"{node_path(name)}/status", gpus)
+    stage = STAGE.replace(program="telemetry", parameters={"rows": [{"per": "gpuNode"}, {"per": "pod"}]})
+    target = TargetSpec.from_wire({"service": {"name": "web"}})
+    await surroundings.service(bench, selector={"app": "web"})
+    await surroundings.pod(bench, "web-0", on=name, labels={"app": "web"})
+    await surroundings.pod(bench, "other", on=name)
+    run = await bench.run(target=target, stages=(stage,))
+    start = attrs.evolve(start_of(run), stage=stage)
+    await bench.cluster.start_pod(run, start)
+    stored = await bench.api.get(pods_path(bench.namespace, start.name))
+    [environment] = [each["env"] for each in stored["spec"]["containers"]]
+    [request] = [each["value"] for each in environment if each["name"] == REQUEST_ENV]
+    expected = Request.from_json(request).parameters["expected"]
+    [node] = [each for each in expected["nodes"] if each["name"] == name]
+    assert (node["gpus"], node["addresses"]) == (2, ["192.0.2.7"])
+    assert node["since"] > 0
+    assert [(each["name"], each["node"]) for each in expected["pods"]] == [("web-0", name)]

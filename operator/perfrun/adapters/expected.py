@@ -73,7 +73,7 @@ def node(stored: Mapping[str, Any], gpu_resource: str) -> dict[str, JSON]:
     name = stored["metadata"]["name"]
     return {
         "name": name, "since": _since(stored["metadata"]["creationTimestamp"]),
-        "gpus": int((status.get("allocatable") or {}).get(gpu_resource, 0)),
+        "gpus": _count(str((status.get("allocatable") or {}).get(gpu_resource, 0))),
         "addresses": [each for each in dict.fromkeys(addresses) if each != name],
     }  # fmt: skip
 
@@ -93,6 +93,11 @@ def is_there(stored: Mapping[str, Any]) -> bool:
     placed = bool((stored.get("spec") or {}).get("nodeName"))
     over = (stored.get("status") or {}).get("phase") in _OVER
     return placed and not over and not stored["metadata"].get("deletionTimestamp")
+
+
+def _count(quantity: str) -> int:
+    """Return a number of devices; that there are any is what matters where it is written as 1k."""
+    return int(quantity) if quantity.isdecimal() else 1
 
 
 def _since(moment: str) -> float:

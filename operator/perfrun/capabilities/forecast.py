@@ -32,7 +32,7 @@ ROOM_SECONDS: Final = 120.0
 """Seconds for the rest: the resources' histories, pictures."""
 
 _SHORTEST: Final = 300.0
-_LONGEST: Final = 24 * 86400.0
+_LONGEST: Final = 30 * 86400.0
 
 
 class Forecast:
@@ -79,7 +79,7 @@ def _metric(row: Mapping[str, Any], target: TargetSpec) -> dict[str, JSON]:
     name, ahead = row["metric"], row["prediction_window"]
     horizon = quantities.convert(ahead, "s")
     if not _SHORTEST <= horizon <= _LONGEST:
-        msg = f"{name!r} is to be foretold {quantities.show(ahead)} ahead; expected 5 minutes to 24 days"
+        msg = f"{name!r} is to be foretold {quantities.show(ahead)} ahead; expected 5 minutes to 30 days"
         raise PlanError(msg)
     found = foretold(target, name)
     return {"key": key_of(name), "name": name, "query": found.query, "unit": found.unit, "horizon_s": horizon}

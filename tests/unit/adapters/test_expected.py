@@ -61,12 +61,13 @@ SERVICE = {"spec": {"selector": {"tier": "front", "app": "web"}}}
 
 
 async def test_nodes_are_told_with_since_when_they_are_there_their_gpus_and_addresses() -> None:
-    api = Stored(nodes=[node("n1", "", "10.0.0.1", "n1", "10.0.0.1"), node("n2", "8")])
+    api = Stored(nodes=[node("n1", "", "10.0.0.1", "n1", "10.0.0.1"), node("n2", "8"), node("n3", "1k")])
     expected = (await told(api, stage("node", "any"), TARGET, "shop")).parameters["expected"]  # type: ignore[arg-type]
     assert expected == {
         "nodes": [
             {"name": "n1", "since": AT_SECONDS, "gpus": 0, "addresses": ["10.0.0.1"]},
             {"name": "n2", "since": AT_SECONDS, "gpus": 8, "addresses": []},
+            {"name": "n3", "since": AT_SECONDS, "gpus": 1, "addresses": []},
         ],
         "pods": [],
     }

@@ -171,8 +171,8 @@ def test_a_target_says_what_is_foretold_and_what_may_be_the_bottleneck() -> None
             {"telemetry": Telemetry(metrics={"Queue": Recorded(series=("q",), per="pod")})},
             ["for every pod of the Service", "spec.service.name"],
         ),
-        (foretelling("Throughput | 1 minute"), {}, ["1 min ahead", "expected 5 minutes to 24 days"]),
-        (foretelling("Throughput | 60 days"), {}, ["'Throughput'", "expected 5 minutes to 24 days"]),
+        (foretelling("Throughput | 1 minute"), {}, ["1 min ahead", "expected 5 minutes to 30 days"]),
+        (foretelling("Throughput | 60 days"), {}, ["'Throughput'", "expected 5 minutes to 30 days"]),
     ],
     ids=["telemetry without server", "forecast without server", "too short", "no pods", "too soon", "too far"],
 )  # fmt: skip
