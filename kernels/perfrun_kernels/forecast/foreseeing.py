@@ -72,7 +72,7 @@ def foresee(history: History, setting: Setting, wanted: Wanted, mapper: Mapper) 
             f"{duration(needed)} of history, and there are {duration(history.seconds)}{lacking}: wait, keep samples "
             "longer (the server's retention, or recording rules), or lower forecast.windows in the target"
         )
-        raise UnmeasurableError("TooLittleHistory", msg)
+        raise UnmeasurableError("TooLittleHistory", msg, {"history": history.seconds, "needed": needed})
     *said, now = backtest.run(setting, [*places, setting.values.size], mapper)
     return judge(history, setting, said, now, stride, wanted.confidence, needed)
 

@@ -11,7 +11,7 @@ import attrs
 from perfrun_kernels.arguments import Arguments
 from perfrun_kernels.bottlenecks import main as bottlenecks
 
-STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
+STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800)
 """Times between two points of a history, in seconds."""
 
 MOST_AHEAD: Final = 24

@@ -17,7 +17,7 @@ _RIDGE: Final = 1e-3
 _ROUNDS: Final = 3
 _HUBER: Final = 1.5
 _MAD: Final = 1.4826
-_MOST_ROWS: Final = 2500
+_MOST_ROWS: Final = 1500
 """Origins from which a regression learns, the newest ones."""
 
 _BESIDE: Final = (3, 2)

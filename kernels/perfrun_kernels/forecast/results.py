@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
@@ -111,7 +112,9 @@ def _models(found: Foreseen) -> str:
 def _seasons(found: Foreseen) -> str:
     step = found.history.step_s
     held = [duration(each * step) for each in found.setting.seasons if found.setting.values.size >= 2 * each]
-    return f"{' and '.join(held) or 'none'}; yardstick: {duration(found.score.season * step)}"
+    counts = Counter(duration(each.season * step) for each in found.score.windows)
+    yardstick = ", ".join(f"{season} in {count} windows" for season, count in counts.most_common())
+    return f"{' and '.join(held) or 'none'}; seasonal naive: {yardstick}"
 
 
 def _repaired(found: Foreseen) -> str:
@@ -131,22 +134,20 @@ def _tables(found: Foreseen) -> dict[str, Table]:
     rows = [
         [float(index), *row]
         for index, (window, actual) in enumerate(zip(found.score.windows, found.score.actuals, strict=True))
-        for row in _rows(window, at[window.origin : window.origin + actual.size], found.score.season, actual)
+        for row in _rows(window, at[window.origin : window.origin + actual.size], actual)
     ]
     every = -(-at.size // MOST_POINTS)
     shown = [[float(moment), float(value)] for moment, value in zip(*thinned(found, every), strict=True)]
     return {
         "backtest": Table(["window", "at", "actual", "mean", "lower", "upper", "naive"], rows),
-        "forecast": Table(
-            ["at", "mean", "lower", "upper", "naive"], list(_rows(found.forecast, ahead(found), found.score.season))
-        ),
+        "forecast": Table(["at", "mean", "lower", "upper", "naive"], _rows(found.forecast, ahead(found))),
         "history": Table(["at", "value"], shown),
     }
 
 
-def _rows(said: Foretold, at: Floats, season: int, actual: Floats | None = None) -> list[list[float]]:
+def _rows(said: Foretold, at: Floats, actual: Floats | None = None) -> list[list[float]]:
     """Return a row for each step; where it is known what happened, only for those that have a value."""
-    columns = [said.mean, said.interval.lower, said.interval.upper, said.naive[season]]
+    columns = [said.mean, said.interval.lower, said.interval.upper, said.naive]
     if actual is None:
         rows = np.column_stack([at, *columns])
     else:
@@ -186,7 +187,7 @@ def _pictured(metric: Metric, outcome: Outcome, now: float) -> ForetoldMetric:
     windows = tuple(
         Backtested(
             float(at[each.origin - 1]), at[each.origin : each.origin + actual.size], actual, each.mean,
-            each.interval.lower, each.interval.upper, each.naive[score.season],
+            each.interval.lower, each.interval.upper, each.naive,
         )
         for each, actual in zip(score.windows, score.actuals, strict=True)
     )  # fmt: skip

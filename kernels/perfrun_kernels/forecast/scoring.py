@@ -20,28 +20,30 @@ from perfrun_kernels.forecast.past import Floats
 
 @attrs.frozen(eq=False)
 class Foretold:
-    """What is foretold from step ``origin`` on, by the mean of ``models`` (none: the median of all)."""
+    """What is foretold from step ``origin`` on, by the mean of ``models`` (none: the median of all).
+
+    ``naive`` is the yardstick, seasonal naive of the ``season`` (in steps) whose one had done better so far.
+    """
 
     origin: int
     models: tuple[str, ...]
     mean: Floats
     interval: Interval
-    naive: Mapping[int, Floats]
+    season: int
+    naive: Floats
 
 
 @attrs.frozen(eq=False)
 class Score:
     """How good the forecasts of ``windows`` were; ``actuals`` is what happened, NaN where nobody knows.
 
-    ``season`` is that of the yardstick in steps: of all seasonal naives the best one, as known by now. ``ratio`` is
-    the forecasts' error by the yardstick's, None where that makes none. ``models`` and ``seasons`` have the WAPE of
-    each model and of each season's naive by itself.
+    ``naive`` is the yardstick's WAPE, ``ratio`` the forecasts' error by the yardstick's, None where that makes none.
+    ``models`` and ``seasons`` have the WAPE of each model and of each season's naive by itself.
     """
 
     windows: tuple[Foretold, ...]
     actuals: tuple[Floats, ...]
     effective: float
-    season: int
     wape: Quotient
     naive: float
     ratio: Quotient | None
@@ -62,8 +64,19 @@ def replay(setting: Setting, said: Sequence[Said]) -> list[Foretold]:
         ])  # fmt: skip
         mean = selecting.combined(each.models, names)
         seen = [Seen(before.mean, before.interval, actual) for before, actual in zip(made, known, strict=True)]
-        made.append(Foretold(each.origin, names, mean, around(mean, seen, positive=positive), each.naive))
+        season = _yardstick(each, said[:index], known)
+        made.append(
+            Foretold(each.origin, names, mean, around(mean, seen, positive=positive), season, each.naive[season])
+        )
     return made
+
+
+def _yardstick(now: Said, before: Sequence[Said], known: Sequence[Floats]) -> int:
+    """Return the season whose seasonal naive was off least so far, the shortest where nothing tells."""
+    told = [(each, actual) for each, actual in zip(before, known, strict=True) if set(now.naive) <= set(each.naive)]
+    return min(
+        sorted(now.naive), key=lambda season: sum(accuracy.sums(actual, each.naive[season])[0] for each, actual in told)
+    )
 
 
 def _known(setting: Setting, origin: int, by: int) -> Floats:
@@ -78,22 +91,19 @@ def score(setting: Setting, made: Sequence[Foretold], said: Sequence[Said], stri
     """Score the windows after the first BEFORE ones, which only teach; ``confidence`` is that of each bound."""
     windows, said = tuple(made[BEFORE:]), said[BEFORE:]
     actuals = tuple(setting.values[each.origin : each.origin + setting.ahead] for each in windows)
-    # A season that came to be held only later has no naive in the first windows.
-    held = set.intersection(*(set(each.naive) for each in windows))
-    seasons = {each: accuracy.wape(actuals, [window.naive[each] for window in windows]) for each in sorted(held)}
-    season = min(seasons, key=lambda each: seasons[each])
     errors, values = np.array([accuracy.sums(*each) for each in zip(actuals, _means(windows), strict=True)]).T
-    yardstick = np.array(
-        [accuracy.sums(actual, each.naive[season])[0] for actual, each in zip(actuals, windows, strict=True)]
-    )
+    naive = [each.naive for each in windows]
+    yardstick = np.array([accuracy.sums(*each)[0] for each in zip(actuals, naive, strict=True)])
+    # A season that came to be held only later has no naive in the first windows.
+    held = set.intersection(*(set(each.naive) for each in said))
     worth = accuracy.effective(len(windows), stride, setting.ahead)
     return Score(
-        windows, actuals, worth, season,
-        wape=accuracy.quotient(errors, values, confidence, worth), naive=seasons[season],
+        windows, actuals, worth,
+        wape=accuracy.quotient(errors, values, confidence, worth), naive=accuracy.wape(actuals, naive),
         ratio=accuracy.quotient(errors, yardstick, confidence, worth) if yardstick.sum() > 0 else None,
         coverage=_coverage(windows, actuals),
         models={name: accuracy.wape(actuals, [each.models[name] for each in said]) for name in setting.models},
-        seasons=seasons,
+        seasons={each: accuracy.wape(actuals, [one.naive[each] for one in said]) for each in sorted(held)},
     )  # fmt: skip
 
 

@@ -10,8 +10,11 @@ import numpy as np
 
 from perfrun_kernels.forecast.past import Floats, Past
 
-_JUMPS: Final = 8
-"""Points of a season at which loess is fitted; between them it is drawn straight, as R's stl does by itself."""
+_JUMPS: Final = 20
+"""Points of the longest season at which the trend is fitted; between them it is drawn straight, as R's stl does."""
+
+_SEASONAL_JUMP: Final = 2
+"""The same of what a season's course becomes from cycle to cycle, in cycles."""
 
 
 @attrs.frozen(eq=False)
@@ -38,10 +41,10 @@ def split(past: Past, *, logarithmic: bool) -> Split:
     # Loaded here: pandas and what comes with it take seconds, and pods of other programs may lack them.
     from statsforecast.mstl import mstl  # noqa: PLC0415
 
-    jump = max(1, past.seasons[0] // _JUMPS)
+    jump = max(1, past.seasons[-1] // _JUMPS)
     parts = mstl(
         values, list(past.seasons), iterate=1,
-        stl_kwargs={"seasonal_jump": jump, "trend_jump": jump, "low_pass_jump": jump},
+        stl_kwargs={"seasonal_jump": _SEASONAL_JUMP, "trend_jump": jump, "low_pass_jump": jump},
     )  # fmt: skip
     names = [f"seasonal{season}" for season in past.seasons] if len(past.seasons) > 1 else ["seasonal"]
     cycles = tuple(parts[name].to_numpy()[-season:] for name, season in zip(names, past.seasons, strict=True))
