@@ -50,13 +50,13 @@ type budgetBooks struct {
 	Longest  time.Duration `json:"interval_max_ns"`
 }
 
-// used are CPU times so far.
+// used is how much of the idle time went by when.
 type used struct {
-	at        int64
-	own, idle time.Duration
+	at   int64
+	idle time.Duration
 }
 
-func (b *budget) used() used { return used{node.Now(), b.crew.CPU(), idleTime()} }
+func (b *budget) used() used { return used{node.Now(), idleTime()} }
 
 // idleTime is how long the node's CPUs had nothing to do, waiting for disks included.
 func idleTime() time.Duration {
@@ -74,27 +74,28 @@ func idleTime() time.Duration {
 func (b *budget) run(ctx context.Context) {
 	b.books.Interval, b.books.Longest = b.interval, b.interval
 	b.last = b.used()
+	b.crew.Spent()
 	for ctx.Err() == nil {
 		pause(ctx, every)
 		tracing, known := b.source.Cost(sample)
 		now := b.used()
 		if long := time.Duration(now.at - b.last.at); long >= every/2 {
-			b.look(long, now, tracing)
+			own, _ := b.crew.Spent()
+			b.look(long, own, now.idle-b.last.idle, tracing)
 			b.books.Unknown = !known
 		}
 		b.last = now
 	}
 }
 
-// look sets the interval by what the last stretch of time cost.
-func (b *budget) look(long time.Duration, now used, tracing float64) {
+// look sets the interval by what the last stretch of time cost: own is the probers' CPU time.
+func (b *budget) look(long, own, idle time.Duration, tracing float64) {
 	part := func(time time.Duration) float64 { return float64(time) / float64(long) }
 	rate := b.pods / b.crew.Interval().Seconds()
-	probing := part(now.own-b.last.own) + rate*b.serving.Seconds()
-	idle := part(now.idle - b.last.idle)
+	probing := part(own) + rate*b.serving.Seconds()
 	cost := probing + tracing
-	b.books.add(cost/b.cpus, max(0, cost-idle)/b.cpus, tracing/b.cpus)
-	interval := stretched(b.interval, probing/rate*b.pods, b.share*b.cpus+idle-tracing)
+	b.books.add(cost/b.cpus, max(0, cost-part(idle))/b.cpus, tracing/b.cpus)
+	interval := stretched(b.interval, probing/rate*b.pods, b.share*b.cpus+part(idle)-tracing)
 	b.crew.SetInterval(interval)
 	b.books.Longest = max(b.books.Longest, interval)
 }

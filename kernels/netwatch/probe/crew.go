@@ -21,6 +21,8 @@ type Crew struct {
 	stop     atomic.Bool
 	thread   atomic.Int32
 	began    chan error
+	turns    turns
+	before   time.Duration // of its CPU time, when Spent was last called
 }
 
 // NewCrew lets probers send at most one probe each in an interval.
@@ -42,8 +44,19 @@ func (c *Crew) Began() error { return <-c.began }
 // Stop ends Run within some milliseconds.
 func (c *Crew) Stop() { c.stop.Store(true) }
 
-// CPU is the time that the probers' thread has had a processor for.
-func (c *Crew) CPU() time.Duration {
+// Spent is the CPU time that probing took since it was last called, and how often the thread was woken for it. Half of
+// the turns are as short as those of an idle node; see turns.
+func (c *Crew) Spent() (time.Duration, int) {
+	cpu := c.cpu()
+	n, median, total := c.turns.take()
+	// What is not awake in a turn is spent on falling asleep and waking up.
+	beside := max(0, cpu-c.before-total)
+	c.before = cpu
+	return beside + time.Duration(n)*median, n
+}
+
+// cpu is the time that the probers' thread has had a processor for.
+func (c *Crew) cpu() time.Duration {
 	// The kernel's number for the clock of one thread (CPUCLOCK_PERTHREAD, CPUCLOCK_SCHED).
 	clock := ^c.thread.Load()<<3 | 4 | 2
 	var used unix.Timespec
@@ -63,10 +76,12 @@ func (c *Crew) Run() Books {
 		each.next = node.Now()
 	}
 	for !c.stop.Load() {
-		next, interval := node.Now()+longest, c.interval.Load()
+		woken, interval := node.Now(), c.interval.Load()
+		next := woken + longest
 		for _, each := range c.probers {
 			next = min(next, each.turn(node.Now(), interval))
 		}
+		c.turns.add(node.Now() - woken)
 		sleep(next)
 	}
 	total := Books{Latency: NewHistogram()}

@@ -71,8 +71,24 @@ func TestTheIntervalCanBeChangedAndTheThreadsTimeRead(t *testing.T) {
 	if sent := p.Take().TotalCount(); sent > 3 {
 		t.Errorf("%d probes in 300 ms", sent)
 	}
-	if crew.CPU() <= 0 || crew.CPU() > time.Second {
-		t.Errorf("the thread took %v", crew.CPU())
+	if spent, turns := crew.Spent(); spent <= 0 || spent > time.Second || turns < 50 {
+		t.Errorf("the thread took %v in %d turns", spent, turns)
 	}
 	stop()
+}
+
+func TestTurnsThatCarriedOthersPacketsDoNotCount(t *testing.T) {
+	var of turns
+	for range 60 {
+		of.add(int64(9 * time.Microsecond))
+	}
+	for range 40 {
+		of.add(int64(time.Second))
+	}
+	if n, median, total := of.take(); n != 100 || median != 10*time.Microsecond || total < 40*time.Second {
+		t.Errorf("%d turns, half of them no longer than %v, together %v", n, median, total)
+	}
+	if n, median, total := of.take(); n != 0 || median != 0 || total != 0 {
+		t.Errorf("taken again: %d, %v, %v", n, median, total)
+	}
 }
