@@ -8,57 +8,52 @@ agent share this machine's cores.
 A delay runs from the moment at which an injection took effect to the alarm. An injection that was not seen counts as a
 container and a stage that were told wrong. A false alarm is one whose own events in the kernel do not prove that an
 answer was held up beyond the deadline; those of ten minutes at peak load are counted. What being watched costs is
-seen by iperf3 between two of the pods, in turns with an agent and without. iperf3 alone takes all of two cores, so that
-every microsecond of an agent, and of the servers that answer its probes, is lost to it; an agent that watches one pod
-asks a thousand times a second, one that watches three asks thrice as often.
+told by iperf3 and by clients that never rest, while a pod is watched and is not, by turns of some hundredths of a
+second (``spikebed.cost``): both take all of two cores, so that every microsecond is lost to them.
 
-It needs root. ``--rounds 2 --quiet-seconds 5 --turns 1`` is a quick look.
+It needs root, and half an hour on a quiet machine. ``python bench/spikes.py --minutes 8`` measures for about so long
+and keeps what it has in build/spikes.json; called again, it goes on from there, and shows the rows of what there is.
+``--rounds 2 --quiet-seconds 5 --cost-seconds 5`` is a quick look.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
-import statistics
-import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
 
 import attrs
-from spikebed import loading, scoring
-from spikebed.agent import DEADLINE_MS, LASTS_MS, LEAD, Agent
+from spikebed import cost, loading, scoring
+from spikebed.agent import DEADLINE_MS, LASTS_MS, Agent
+from spikebed.kept import Kept
 from spikebed.node import SANDBOX, SIDE, WEB, Node, Pod, node
-from spikebed.scoring import KINDS, Outcome
+from spikebed.scoring import KINDS
+from spikebed.table import AGENTS, BESIDE, IDLE, LOADED, LOADS, PEAK, PODS, QUIET, WATCHED, Row, cost_name, rows
 
 from perfrun_kernels.contract import Result
+from perfrun_kernels.spike.watching import PROGRAM
 
-Row = tuple[str, float, float, float, float]
+Say = Callable[[str], None]
 
-PODS: Final = 3
 ROUNDS: Final = 200
-AT_ONCE: Final = 50
+AT_ONCE: Final = 20
 """Rounds of one agent's order."""
 
 QUIET_SECONDS: Final = 600.0
-TURNS: Final = 10
-TURN_SECONDS: Final = 3
+QUIET_AT_ONCE: Final = 60.0
+COST_SECONDS: Final = 100.0
+COST_AT_ONCE: Final = 25.0
 CONTROLS: Final = 20
 INJECTION_SECONDS: Final = 1.0
 """Longest time that an injection may need on a busy node, what lies between two of them included."""
 
-DETECT_MS: Final = 5.0
-CONTAINER_WRONG: Final = 1.0
-STAGE_WRONG: Final = 5.0
-COST: Final = 3.0
-SHOWN: Final = 12
-"""How many wrong answers are printed."""
-
-NONE: Final = 0.5
-"""A promise of none, as a limit that has to be greater than 0."""
+KEPT: Final = Path(__file__).parents[1] / "build" / "spikes.json"
 
 
 @attrs.frozen
@@ -67,7 +62,7 @@ class Size:
 
     rounds: int = ROUNDS
     quiet_seconds: float = QUIET_SECONDS
-    turns: int = TURNS
+    cost_seconds: float = COST_SECONDS
     controls: int = CONTROLS
 
 
@@ -84,67 +79,88 @@ class Lab:
         return [[f"{pod.name}/{each.name}" for each in pod.containers if each.name != SANDBOX] for pod in self.pods]
 
 
-def run(size: Size = Size(), say: Callable[[str], None] = print) -> list[Row]:
-    """Return rows of name, median, least, most and the promised limit; times in milliseconds.
+def run(size: Size = Size(), say: Say = print) -> list[Row]:
+    """Measure all, and return rows of name, median, least, most and the promised limit; times in milliseconds.
 
     Raises:
         PermissionError: not root.
         RuntimeError: an agent refused, or handed nothing in.
     """
+    with tempfile.TemporaryDirectory(prefix="perfrun-spikes-") as folder:
+        kept = Kept.at(Path(folder) / "spikes.json", PROGRAM.binary().name)
+        measure(kept, size, float("inf"), say)
+        return rows(kept, say)
+
+
+def measure(kept: Kept, size: Size, seconds: float, say: Say = print) -> bool:
+    """Go on measuring for about so long, and return whether all is there."""
     if os.geteuid() != 0:
         msg = "namespaces, cgroups and agents need root"
         raise PermissionError(msg)
+    until = time.monotonic() + seconds
     with node(PODS + 1) as made:
         lab = Lab(made, made.pods[:PODS], made.pods[PODS])
         loading.share(made, lab.pods)
-        rows = _state(lab, "idle", size, say)
-        rows += _beside(lab, size, say)
-        rows += _cost(lab, size, say)
-        rate = loading.peak(lab.client)
-        say(f"spikes: the peak load is {rate:.0f}/s")
-        rows.append(("peak load that the pods answer well, 1/s", rate, rate, rate, 0))
-        with _loaded(lab, rate, size):
-            rows += _state(lab, "at peak load", size, say)
-            rows += _quiet(lab, size, say)
-    return rows
+        for part in _parts(lab, kept, size, say):
+            if time.monotonic() >= until:
+                return False
+            part()
+    return True
+
+
+def _parts(lab: Lab, kept: Kept, size: Size, say: Say) -> Iterator[Callable[[], None]]:
+    """Yield one piece of what lacks after the other; each is done before the next is asked for."""
+    while (left := size.rounds - _made(kept, IDLE)) > 0:
+        yield lambda left=left: _inject(lab, kept, IDLE, left, say)  # type: ignore[misc]
+    if not kept.get(BESIDE):
+        yield lambda: _beside(lab, kept, size)
+    for load in LOADS:
+        for count in WATCHED:
+            name = cost_name(load, count)
+            while (have := sum(each["seconds"] for each in kept.get(name))) < size.cost_seconds:
+                yield lambda have=have, load=load, count=count: _cost(lab, kept, load, count, size.cost_seconds - have)  # type: ignore[misc]
+    if not kept.get(PEAK):
+        yield lambda: kept.add(PEAK, [loading.peak(lab.client)])
+    while (left := size.rounds - _made(kept, LOADED)) > 0:
+        yield lambda left=left: _inject(lab, kept, LOADED, left, say)  # type: ignore[misc]
+    while (lack := size.quiet_seconds - sum(each["seconds"] for each in kept.get(QUIET))) > 0:
+        yield lambda lack=lack: _quiet(lab, kept, lack)  # type: ignore[misc]
 
 
 @contextlib.contextmanager
-def _loaded(lab: Lab, rate: float, size: Size) -> Any:
-    longest = 2 * (size.rounds * len(KINDS) * INJECTION_SECONDS + size.quiet_seconds) + 300
-    with loading.load(lab.client, rate, longest):
+def _loaded(lab: Lab, kept: Kept, seconds: float) -> Iterator[None]:
+    with loading.load(lab.client, kept.get(PEAK)[0], seconds + 60):
         # The generator opens its connections first, and the servers fill their caches.
         time.sleep(2)
         yield
 
 
-def _state(lab: Lab, state: str, size: Size, say: Callable[[str], None]) -> list[Row]:
-    """Make every kind of spike as often as asked; print what was taken for what."""
-    found: list[Outcome] = []
-    results: list[Result] = []
-    left = size.rounds
-    while left:
-        rounds = min(left, AT_ONCE)
-        results.append(Agent(lab.node, lab.pods, KINDS, rounds, rounds * len(KINDS) * INJECTION_SECONDS).result())
-        found += scoring.outcomes(results[-1], lab.names(), truth=0)
-        left -= rounds
-        say(f"spikes: {state}: {len(found)} of {size.rounds * len(KINDS)} injections, source {_source(results[-1])}")
-    say(scoring.matrix(f"{state}: container", ((each.truth, each.named) for each in found)))
-    say(scoring.matrix(f"{state}: stage", ((f"{each.kind}", each.stage) for each in found)))
-    for each in [each for each in found if not (each.place_right and each.stage_right)][:SHOWN]:
-        say(f"spikes: {state}: wrong: {each.truth}: {each.why}")
-    return [
-        *(row for kind in KINDS for row in _delays(state, kind, [each for each in found if each.kind == kind])),
-        _share(
-            f"{state}: container told wrong, % of {len(found)}", [not e.place_right for e in found], CONTAINER_WRONG
-        ),
-        _share(f"{state}: stage told wrong, % of {len(found)}", [not e.stage_right for e in found], STAGE_WRONG),
-        _alone(f"{state}: false alarms meanwhile", sum(_scalar(each, "false_alarms") for each in results), 0),
-        _alone(f"{state}: deadline of a probe", 1000 * max(_scalar(each, "deadline") for each in results), 0),
-    ]
+def _inject(lab: Lab, kept: Kept, state: str, left: int, say: Say) -> None:
+    """Make every kind of spike some times."""
+    rounds = min(left, AT_ONCE)
+    seconds = rounds * len(KINDS) * INJECTION_SECONDS
+    with _loaded(lab, kept, seconds) if state == LOADED else contextlib.nullcontext():
+        result = Agent(lab.node, lab.pods, KINDS, rounds, seconds).result()
+    found = [attrs.asdict(each) for each in scoring.outcomes(result, lab.names(), truth=0)]
+    if not found:
+        raise RuntimeError(f"{state}: no spike took effect: {_refused(result)}")
+    told = {name: _scalar(result, name) for name in ("false_alarms", "deadline", "interval.max", "cost.mean")}
+    source = str(result.facts.get("source", "unknown"))
+    kept.add(state, found)
+    kept.add(AGENTS[state], [{"rounds": rounds, "source": source, **told}])
+    say(f"spikes: {state}: {_made(kept, state)} rounds{_refused(result)}")
 
 
-def _beside(lab: Lab, size: Size, say: Callable[[str], None]) -> list[Row]:
+def _made(kept: Kept, state: str) -> int:
+    return sum(each["rounds"] for each in kept.get(AGENTS[state]))
+
+
+def _refused(result: Result) -> str:
+    told = [f"{name}: {why}" for name, why in result.facts.items() if name.startswith("refused.")]
+    return f"; {'; '.join(told)}" if told else ""
+
+
+def _beside(lab: Lab, kept: Kept, size: Size) -> None:
     """Hold the container up that nobody probes: whoever answers must not be blamed.
 
     It may have a spike of its own meanwhile; that one is laid to something else than what was done to its neighbour.
@@ -152,87 +168,22 @@ def _beside(lab: Lab, size: Size, say: Callable[[str], None]) -> list[Row]:
     kinds = ("quota", "freezer")
     seconds = size.controls * len(kinds) * INJECTION_SECONDS
     result = Agent(lab.node, lab.pods, kinds, size.controls, seconds, container=SIDE).result()
-    found = scoring.outcomes(result, lab.names(), truth=1)
-    blamed = [each for each in found if each.delay is not None and each.stage_right and not each.place_right]
-    say(scoring.matrix("control: container", ((each.truth, each.named) for each in found)))
-    return [_alone(f"fault in the container beside it: the wrong one blamed, of {len(found)}", len(blamed), NONE)]
+    kept.add(BESIDE, [attrs.asdict(each) for each in scoring.outcomes(result, lab.names(), truth=1)])
 
 
-def _quiet(lab: Lab, size: Size, say: Callable[[str], None]) -> list[Row]:
+def _quiet(lab: Lab, kept: Kept, lack: float) -> None:
     """Watch at peak load and do nothing else."""
-    result = Agent(lab.node, lab.pods, (), 1, size.quiet_seconds).result()
-    kinds = scoring.natural(result)
-    say(f"spikes: nobody made any in {_scalar(result, 'watched'):.0f} s: {dict(kinds) or 'none seen'}")
-    what = f"in {size.quiet_seconds:g} s at peak load"
-    return [
-        _alone(f"false alarms {what}", _scalar(result, "false_alarms"), NONE),
-        _alone(f"alarms with a proven delay {what}", sum(kinds.values()), 0),
-    ]
+    seconds = min(lack, QUIET_AT_ONCE)
+    with _loaded(lab, kept, seconds):
+        result = Agent(lab.node, lab.pods, (), 1, seconds).result()
+    proven = dict(scoring.natural(result))
+    kept.add(QUIET, [{"seconds": seconds, "false": _scalar(result, "false_alarms"), "proven": proven}])
 
 
-def _cost(lab: Lab, size: Size, say: Callable[[str], None]) -> list[Row]:
-    """Take turns without an agent, with one that watches one pod, and with one that watches all."""
-    server = subprocess.Popen(
-        [*lab.pods[0].enter(), "iperf3", "--server"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    watched = (0, 1, len(lab.pods))
-    rates: dict[int, list[float]] = {count: [] for count in watched}
-    try:
-        time.sleep(0.5)
-        for turn in range(size.turns):
-            # Each is first in turn, so that what changes with time changes for all of them.
-            for position in range(len(watched)):
-                count = watched[(turn + position) % len(watched)]
-                rates[count].append(_throughput(lab, lab.pods[:count]))
-            say(f"spikes: Gbit/s by pods watched: {', '.join(f'{each}: {rates[each][-1]:.2f}' for each in watched)}")
-    finally:
-        server.terminate()
-        server.wait()
-    rows = [_row("pod to pod, Gbit/s, nobody watches", rates[0], 0)]
-    for count in watched[1:]:
-        lost = [100 * (1 - armed / free) for armed, free in zip(rates[count], rates[0], strict=True)]
-        what = f"throughput lost while {count} of {len(lab.pods)} pods {'is' if count == 1 else 'are'} watched, %"
-        rows.append(_row(what, lost, COST if count == 1 else 0))
-    return rows
-
-
-def _throughput(lab: Lab, watched: tuple[Pod, ...]) -> float:
-    agent = Agent(lab.node, watched, (), 1, 60.0) if watched else None
-    try:
-        if agent is not None:
-            time.sleep(LEAD + 0.5)
-            if agent.process.poll() is not None:
-                agent.result()
-        command = ["iperf3", "--client", lab.pods[0].address, "--time", str(TURN_SECONDS), "--json", "--parallel", "2"]
-        said = subprocess.run([*lab.pods[1].enter(), *command], check=True, capture_output=True, text=True).stdout
-        return float(json.loads(said)["end"]["sum_received"]["bits_per_second"]) / 1e9
-    finally:
-        if agent is not None:
-            agent.stop()
-
-
-def _delays(state: str, kind: str, found: list[Outcome]) -> list[Row]:
-    delays = [each.delay for each in found if each.delay is not None]
-    name, missed = f"{kind}, {state}: effect → alarm", len(found) - len(delays)
-    if not delays:
-        return [(f"{name}: never seen, of {len(found)}", *(float("nan"),) * 3, 0.0)]
-    unseen = f", {missed} not seen" if missed else ""
-    return [
-        (f"{name}, p99 of {len(found)}{unseen}", scoring.p99(delays), min(delays), max(delays), DETECT_MS),
-        _row(name, delays, 0),
-    ]
-
-
-def _row(name: str, values: list[float], limit: float) -> Row:
-    return (name, statistics.median(values), min(values), max(values), limit)
-
-
-def _share(name: str, wrong: list[bool], limit: float) -> Row:
-    return _alone(name, 100 * sum(wrong) / max(1, len(wrong)), limit)
-
-
-def _alone(name: str, value: float, limit: float) -> Row:
-    return (name, value, value, value, limit)
+def _cost(lab: Lab, kept: Kept, load: cost.Load, count: int, lack: float) -> None:
+    seconds = min(lack, COST_AT_ONCE)
+    found = cost.sample(lab.node, lab.pods[:count], lab.client, load, seconds)
+    kept.add(cost_name(load, count), [{"seconds": seconds, **attrs.asdict(found)}])
 
 
 def _scalar(result: Result, name: str) -> float:
@@ -242,26 +193,29 @@ def _scalar(result: Result, name: str) -> float:
     return value
 
 
-def _source(result: Result) -> str:
-    return str(result.facts.get("source", "unknown"))
-
-
 def main() -> int:
-    """Print the rows; return 1 where a promise is not kept."""
+    """Measure what lacks, print the rows of what there is; return 1 where a promise is not kept, 2 where more lacks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="for how long to go on now; 0 only shows")
+    parser.add_argument("--file", type=Path, default=KEPT, help="where it is kept what was measured")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="injections of each kind, idle and loaded")
     parser.add_argument("--quiet-seconds", type=float, default=QUIET_SECONDS, help="how long false alarms are counted")
-    parser.add_argument("--turns", type=int, default=TURNS, help="turns with an agent and without")
+    parser.add_argument("--cost-seconds", type=float, default=COST_SECONDS, help="for how long each cost is measured")
     options = parser.parse_args()
-    size = Size(options.rounds, options.quiet_seconds, options.turns, min(CONTROLS, options.rounds))
+    size = Size(options.rounds, options.quiet_seconds, options.cost_seconds, min(CONTROLS, options.rounds))
     print(f"{PODS} pods, probes due within {DEADLINE_MS:g} ms, spikes of {LASTS_MS:g} ms in container {WEB}")
+    kept = Kept.at(options.file, PROGRAM.binary().name)
+    complete = options.minutes > 0 and measure(kept, size, 60 * options.minutes)
     broken = False
-    for name, *values, limit in run(size):
-        kept = not limit or values[0] <= limit
-        broken |= not kept
+    for name, *values, limit in rows(kept):
+        held = not limit or values[0] <= limit
+        broken |= not held
         print(
-            f"{name:<70}" + "".join(f"{each:>10.4g}" for each in values) + ("" if kept else f"  promised < {limit:g}")
+            f"{name:<78}" + "".join(f"{each:>10.4g}" for each in values) + ("" if held else f"  promised < {limit:g}")
         )
+    if not complete:
+        print(f"not all is measured yet; {options.file} has what is: call this again to go on")
+        return 2
     return 1 if broken else 0
 
 

@@ -22,8 +22,8 @@ from perfrun_kernels.contract import (
 )
 from perfrun_kernels.runner import RESULT_PREFIX
 
-INTERVAL_MS: Final = 1.0
-DEADLINE_MS: Final = 2.0
+INTERVAL_MS: Final = 2.25
+DEADLINE_MS: Final = 2.25
 LASTS_MS: Final = 50.0
 LEAD: Final = 3.0
 """Seconds from the agent's start to the first injection: its baseline is measured meanwhile."""
