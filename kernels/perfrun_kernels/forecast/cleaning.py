@@ -28,6 +28,9 @@ _LEAST_SHIFT: Final = 0.1
 _LEAST_SHIFT_AT_DEPLOYMENT: Final = 0.03
 """Shares of the level that are a shift at least."""
 
+_SIZED_DAYS: Final = 3
+"""Days on either side from which the size of a shift is taken, where there are so many."""
+
 _MAD: Final = 1.4826
 _MOST_SHIFTS: Final = 12
 _TINY: Final = 1e-12
@@ -132,59 +135,67 @@ def outlying(values: Floats, seasons: tuple[int, ...], missing: Mask) -> Mask:
 def shifted(values: Floats, seasons: tuple[int, ...], deployments: Sequence[int] = ()) -> tuple[Shift, ...]:
     """Return where the level moved and stayed, oldest first; looked for only where a history holds two weeks.
 
-    What is compared is each value with the one a week before it: medians of this difference on both sides of a step.
-    Once a shift is found, what lies before it is moved, so that it is not found again a week later.
+    What is compared is each value with the one a week before it: medians of this difference over a day on either side
+    of a step, over a quarter of a day around a deployment. Once a shift is found, what lies before it is moved, so that
+    it is not found again a week later.
     """
     if len(seasons) < 2:  # noqa: PLR2004 -- without a week's season, every weekend would be a shift
         return ()
-    width, week = max(6, seasons[0] // 4), seasons[-1]
+    day, week = seasons[0], seasons[-1]
     positive = values.min() > 0
     moved = np.log(values) if positive else values.copy()
     typical = 1.0 if positive else float(np.median(np.abs(values))) + _TINY
+    anywhere = _Search(day, _SHIFTING, _LEAST_SHIFT * typical)
+    deployed = _Search(max(6, day // 4), _SHIFTING_AT_DEPLOYMENT, _LEAST_SHIFT_AT_DEPLOYMENT * typical)
     shifts: list[Shift] = []
     begun = 0
-    while begun < values.size and len(shifts) < _MOST_SHIFTS:
-        steps = _steps(moved, week, width)
-        spread = _MAD * float(np.median(np.abs(steps))) if steps.size else 0.0
-        near = np.zeros(steps.size, dtype=bool)
-        for deployment in deployments:
-            first = deployment - week - width
-            near[max(0, first - width) : max(0, first + width)] = True
-        strict = np.maximum(_SHIFTING * spread, _LEAST_SHIFT * typical)
-        eased = np.maximum(_SHIFTING_AT_DEPLOYMENT * spread, _LEAST_SHIFT_AT_DEPLOYMENT * typical)
-        over = np.abs(steps) > np.where(near, eased, strict)
-        over[: max(0, begun - week - width)] = False
-        if not over.any():
+    while len(shifts) < _MOST_SHIFTS:
+        near = [deployed.first(moved, week, max(begun, at - deployed.width), at + deployed.width) for at in deployments]
+        found = [at for at in (anywhere.first(moved, week, begun, values.size), *near) if at is not None]
+        if not found:
             break
-        first = int(np.argmax(over))
-        peak = first + int(np.argmax(np.abs(steps[first : first + width])))
-        at = peak + week + width
-        size = _size(moved, week, at, width, 2 * seasons[0])
-        begun = at + width
+        at = min(found)
+        size = _size(moved, week, at, _SIZED_DAYS * day)
+        begun = at + deployed.width
         # What did not last, or was not that large in the end, is left to the models.
-        if abs(size) >= (_LEAST_SHIFT_AT_DEPLOYMENT if near[peak] else _LEAST_SHIFT) * typical:
+        if abs(size) >= (deployed if at in near else anywhere).least:
             moved[:at] += size
             shifts.append(Shift(at, size, float(np.exp(size)) if positive else 0.0))
     return tuple(shifts)
 
 
-def _steps(values: Floats, week: int, width: int) -> Floats:
-    """Return by how much the median of the weekly difference moves, for each step with ``width`` of them on each side.
+@attrs.frozen
+class _Search:
+    """Medians over ``width`` steps; a shift is ``deviations`` of how these usually move, and ``least`` at least."""
 
-    Entry 0 is the step ``week`` + ``width``.
-    """
-    change = values[week:] - values[:-week]
-    if change.size < 2 * width:
-        return np.empty(0)
-    medians = np.median(np.lib.stride_tricks.sliding_window_view(change, width), axis=1)
-    return np.asarray(medians[width:] - medians[:-width])
+    width: int
+    deviations: float
+    least: float
+
+    def first(self, values: Floats, week: int, start: int, end: int) -> int | None:
+        """Return the first step in [start, end) at which the level moved, None where there is none."""
+        change = values[week:] - values[:-week]
+        if change.size < 2 * self.width:
+            return None
+        medians = np.median(np.lib.stride_tricks.sliding_window_view(change, self.width), axis=1)
+        steps = np.abs(medians[self.width :] - medians[: -self.width])
+        offset = week + self.width
+        bound = max(self.deviations * _MAD * float(np.median(steps)), self.least)
+        over = steps > bound
+        over[: max(0, start - offset)] = False
+        over[max(0, end - offset) :] = False
+        if not over.any():
+            return None
+        first = int(np.argmax(over))
+        peak = steps[first : min(first + self.width, max(first + 1, end - offset))]
+        return first + int(np.argmax(peak)) + offset
 
 
-def _size(values: Floats, week: int, at: int, width: int, most: int) -> float:
-    """Return how far the level moved at step ``at``, from as much of what follows as there is, up to ``most``."""
+def _size(values: Floats, week: int, at: int, most: int) -> float:
+    """Return how far the level moved at step ``at``, from as much on either side as there is, up to ``most`` steps."""
     change = values[week:] - values[:-week]
     here = at - week
-    return float(np.median(change[here : here + most]) - np.median(change[max(0, here - max(width, most // 2)) : here]))
+    return float(np.median(change[here : here + most]) - np.median(change[max(0, here - most) : here]))
 
 
 def stretches(mask: Mask) -> Iterator[tuple[int, int]]:

@@ -60,10 +60,10 @@ def test_what_lies_before_a_level_shift_is_moved(rng):
 
 def test_a_smaller_shift_counts_at_a_deployment(rng):
     values = usual(rng)
-    values[600:] *= 1.08
+    values[600:] *= 1.06
     assert clean(values, (DAY, WEEK))[1].shifts == ()
     [shift] = clean(values, (DAY, WEEK), [600])[1].shifts
-    assert shift.ratio == pytest.approx(1.08, abs=0.03)
+    assert shift.ratio == pytest.approx(1.06, abs=0.03)
 
 
 def test_weekends_are_neither_outliers_nor_shifts(rng):
