@@ -170,6 +170,7 @@ def test_the_clusters_own_prometheus_has_every_row_of_every_node(kubectl, nodes)
 
 
 @pytest.mark.full
+@pytest.mark.timeout(5400)
 def test_an_hour_of_the_clusters_own_prometheus_is_observed_and_passes_but_for_gpus(kubectl, namespace, working):
     own = target("observed", "http://prometheus.monitoring.svc:9090", {"window": "observed"})
     name = applied(kubectl, namespace, scenario(0), own, timeout="90m")
