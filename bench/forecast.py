@@ -16,10 +16,12 @@ from typing import Any, Final
 
 import attrs
 import numpy as np
-from historybed import program, public, world
+from historybed import beside, program, public, world
 from historybed.program import Ran
 from historybed.series import DAY, HOUR, WEEK
 from historybed.server import Server, serving
+
+from perfrun_kernels.contract import Result
 
 Row = tuple[str, float, float, float, float]
 
@@ -130,8 +132,29 @@ def _accuracy(server: Server, name: str, horizon: float, unit: str, query: str) 
 
     return Accuracy(
         name, str(result.facts["a.model"]), value("wape"), value("wape.upper"), value("naive"), value("ratio.upper"),
-        value("coverage"), value("nominal"), _models(str(result.facts["a.models"])),
+        value("coverage"), value("nominal"), _models(str(result.facts["a.models"])) | _others(server, result),
     )  # fmt: skip
+
+
+def _others(server: Server, result: Result) -> dict[str, float]:
+    """Return the errors of AutoETS and AutoARIMA on the same windows, where a step is an hour."""
+    table = np.array(result.tables["a.backtest"].rows)
+    number, at, actual = (
+        table[:, result.tables["a.backtest"].columns.index(each)] for each in ("window", "at", "actual")
+    )
+    step = float(np.diff(at).min())
+    if step != HOUR:
+        return {}
+    times = np.arange(at[0] - 5 * WEEK, at[-1] + 1, step)
+    query = str(result.facts["a.query"])
+    [found] = server.ask("query_range", query=query, start=times[0], end=times[-1], step=step)["result"]
+    values = np.full(times.size, np.nan)
+    for moment, value in found["values"]:
+        values[round((float(moment) - times[0]) / step)] = float(value)
+    windows = {at[number == each].min(): actual[number == each] for each in np.unique(number)}
+    return beside.errors(
+        times, values, {first: each for first, each in windows.items() if each.size == DAY / step}, step
+    )
 
 
 def _models(told: str) -> dict[str, float]:
@@ -141,13 +164,12 @@ def _models(told: str) -> dict[str, float]:
 
 
 def _table(title: str, found: list[Accuracy]) -> str:
-    names = [*BESIDE, *sorted({name for each in found for name in each.beside} - {*BESIDE, "seasonal naive"})]
-    head = ["series", "WAPE", "upper", "naive", *names, "covered", "chosen last"]
-    lines = [head, *([
-        each.name, f"{each.wape:.1f}", f"{each.upper:.1f}", f"{each.naive:.1f}",
-        *(f"{each.beside.get(name, float('nan')):.1f}" for name in names),
-        f"{each.coverage:.0f} of {each.nominal:.0f}", each.model,
-    ] for each in found)]  # fmt: skip
+    lines = [["series", "WAPE, %", "at most", "seasonal naive", *BESIDE, "ratio to naive, at most", "covered, % (of)"]]
+    for each in found:
+        others = [f"{each.beside[name]:.1f}" if name in each.beside else "–" for name in BESIDE]
+        errors = [f"{value:.1f}" for value in (each.wape, each.upper, each.naive)]
+        covered = f"{each.coverage:.0f} ({each.nominal:.0f})"
+        lines.append([each.name, *errors, *others, f"{each.ratio_upper:.2f}", covered])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     met = f"{sum(map(_within, found))} of {len(found)} within {WITHIN:g} %"
     return f"forecast: {title}: {met}, {sum(map(_better, found))} surely better than seasonal naive\n{table}"
