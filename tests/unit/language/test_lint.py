@@ -107,6 +107,42 @@ def test_the_metrics_of_a_target_are_words(tmp_path: Path) -> None:
     assert perfrun("lint", "-", "--target", str(tmp_path / "target.yaml"), stdin=text).returncode == 0
 
 
+def test_what_a_target_records_and_foretells_may_stand_in_tables(tmp_path: Path) -> None:
+    recorded, foretold = {"Queue depth": {"series": ["q"]}}, {"Orders": {"query": "sum(q)"}}
+    spec = {"telemetry": {"metrics": recorded}, "forecast": {"metrics": foretold}}
+    (tmp_path / "target.yaml").write_text(yaml.safe_dump({"kind": "PerfTarget", "spec": spec}))
+    text = """Feature: x
+  Scenario: recorded
+    When collecting metrics for 1 hour
+    Then the following metrics should be recorded:
+      | metric_type | sampling_rate | retention_period |
+      | Queue depth | 5s            | 7d               |
+  Scenario: foretold
+    Given historical performance data
+    Then prediction accuracy should be within 10% for:
+      | metric | prediction_window |
+      | Orders | 1h                |
+"""
+    without = perfrun("lint", "-", stdin=text)
+    assert without.returncode == 1
+    assert "Queue depth" in without.stdout
+    assert "Orders" in without.stdout
+    assert perfrun("lint", "-", "--target", str(tmp_path / "target.yaml"), stdin=text).returncode == 0
+
+
+def test_telemetry_asks_for_how_long() -> None:
+    text = """Feature: x
+  Scenario: recorded
+    Given the monitoring system is configured
+    Then the following metrics should be recorded:
+      | metric_type | sampling_rate | retention_period |
+      | Throughput  | 5s            | 7d               |
+"""
+    ended = perfrun("lint", "-", stdin=text)
+    assert ended.returncode == 1
+    assert "When collecting metrics for 1 hour" in ended.stdout
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
