@@ -19,14 +19,15 @@ from perfrun_kernels.forecast.past import Floats, Past, held
 _NEIGHBOURS: Final = 3
 """Cycles on either side with which a value is compared."""
 
-_OUTLYING: Final = 6.0
+_OUTLYING: Final = 8.0
 _SHIFTING: Final = 5.0
 _SHIFTING_AT_DEPLOYMENT: Final = 2.5
 """Deviations, in robust standard deviations, from which a value is an outlier and a step of the level a shift."""
 
+_LEAST_OUTLIER: Final = 0.2
 _LEAST_SHIFT: Final = 0.1
 _LEAST_SHIFT_AT_DEPLOYMENT: Final = 0.03
-"""Shares of the level that are a shift at least."""
+"""Shares of the level that they are at least."""
 
 _SIZED_DAYS: Final = 3
 """Days on either side from which the size of a shift is taken, where there are so many."""
@@ -79,12 +80,14 @@ def clean(values: Floats, seasons: tuple[int, ...], deployments: Sequence[int] =
     missing = ~np.isfinite(values)
     raw = filled(values, seasons)
     known = held(seasons, values.size)
-    outliers = outlying(raw, known, missing)
-    whole = filled(np.where(outliers, np.nan, raw), seasons)
-    shifts = shifted(whole, known, deployments)
+    # Shifts first: beside one, half of a value's neighbours are of another level.
+    shifts = shifted(raw, known, deployments)
+    levelled = raw.copy()
     for shift in shifts:
-        part = whole[: shift.at]
-        whole[: shift.at] = part * shift.ratio if shift.ratio > 0 else part + shift.moved
+        part = levelled[: shift.at]
+        levelled[: shift.at] = part * shift.ratio if shift.ratio > 0 else part + shift.moved
+    outliers = outlying(levelled, known, missing)
+    whole = filled(np.where(outliers, np.nan, levelled), seasons)
     return Past(whole, known, raw), Repairs(missing, outliers, shifts)
 
 
@@ -121,15 +124,22 @@ def outlying(values: Floats, seasons: tuple[int, ...], missing: Mask) -> Mask:
             off = np.fmin(off, away)
         longest = max(1, seasons[0] // 4)
     off[~np.isfinite(off)] = 0.0
-    # What varies more where it is higher is judged by its level.
+    # What varies more where it is higher is judged by its level, and each hour by how much that hour varies.
     size = np.maximum(np.abs(values), np.median(np.abs(values)) / 10 + _TINY)
-    relative = off / size
-    bound = _OUTLYING * _MAD * max(float(np.median(relative[~missing])), _TINY)
-    found: Mask = (relative > max(bound, 0.2)) & ~missing
+    relative = np.where(missing, np.nan, off / size)
+    usual = np.maximum(np.nanmedian(relative), _by_slot(relative, seasons[0] if seasons else 1))
+    found: Mask = np.nan_to_num(relative) > np.maximum(_OUTLYING * _MAD * usual, _LEAST_OUTLIER)
     for start, end in stretches(found):
         if end - start > longest:
             found[start:end] = False
     return found
+
+
+def _by_slot(values: Floats, season: int) -> Floats:
+    """Return for each step the median of the same time of all cycles, 0 where there is none."""
+    whole = np.full(-(-values.size // season) * season, np.nan)
+    whole[: values.size] = values
+    return np.resize(np.nan_to_num(_median(whole.reshape(-1, season))), values.size)
 
 
 def shifted(values: Floats, seasons: tuple[int, ...], deployments: Sequence[int] = ()) -> tuple[Shift, ...]:
