@@ -140,7 +140,7 @@ async def test_a_frozen_watch_is_noticed_and_made_up_for(watching: Watching) -> 
 
     watching.relay.passing.clear()
     await watching.bench.feature("meanwhile")
-    await until(lambda: len(watching.watches.dead()) == 4)
+    await until(lambda: len(watching.watches.dead()) == len(watching.watches.ages()))
     status, text = await watching.probe()
     assert status == 503
     assert f"/namespaces/{watching.bench.namespace}/perffeatures has not been answered" in text

@@ -40,7 +40,7 @@ class Opinion:
 
 
 class Admission:
-    """Answers AdmissionReviews of the three kinds."""
+    """Answers AdmissionReviews of the three kinds that people write."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster

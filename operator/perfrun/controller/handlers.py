@@ -50,7 +50,7 @@ def path_of(paths: Mapping[tuple[str, str], str], plural: str, namespace: str) -
 
 
 def register(registry: kopf.OperatorRegistry, hub: Hub, watches: Watches, paths: Mapping[tuple[str, str], str]) -> None:
-    """Register the four event handlers."""
+    """Register the event handlers: one for each kind of ours, and one for pods."""
 
     def listen(plural: str, hear: Callable[[Mapping[str, Any], bool], None]) -> Callable[..., Awaitable[None]]:
         # kopf runs plain functions in threads; being a coroutine keeps the order of events.
