@@ -23,6 +23,8 @@ LOOKS: Final = 3
 """How often the dates of the newest samples are compared with those of their scrapes, lest one look fall into one."""
 
 LOOK_SECONDS: Final = 60.0
+SCRAPES: Final = "timestamp(up) and on (job, instance) (up == 1)"
+"""When each target was last scraped."""
 
 MOST_ENDS: Final = 20
 """Ends of series at which stale markers are looked for; each is one question."""
@@ -157,14 +159,16 @@ def _stale(server: Server, selector: str, at: float, names: frozenset[str]) -> i
 def _lags(server: Server, selector: str, interval: float) -> dict[str, float]:
     """Return by series how its newest sample is dated compared with ``up``, which the server dates itself.
 
-    Only the present tells: once later samples are there, nobody sees when one of them came.
+    Only the present tells: once later samples are there, nobody sees when one of them came. A series that has gone
+    stale, and a target that is down, have no newest sample of a scrape.
     """
     found: dict[str, list[float]] = {}
     for _ in range(LOOKS):
         now = server.now()
-        scrapes = {_target(each): float(each.values[0]) for each in server.instant("timestamp(up)", now)}
+        scrapes = {_target(each): float(each.values[0]) for each in server.instant(SCRAPES, now)}
+        alive = {each.selector() for each in server.instant(selector, now)}
         for each in server.raw(selector, now - max(LOOK_SECONDS, 4 * interval), now):
-            if (scraped := scrapes.get(_target(each))) is not None:
+            if (scraped := scrapes.get(_target(each))) is not None and each.selector() in alive:
                 found.setdefault(each.selector(), []).append(float(each.times[-1]) - scraped)
     return {name: float(np.median(differences)) for name, differences in found.items()}
 
