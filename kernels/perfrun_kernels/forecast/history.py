@@ -64,8 +64,8 @@ def read(server: Server, metric: Metric, lookback_s: float, now: float) -> Histo
             the server's failure says.
     """
     step = metric.step_s
-    query = resolve(metric.query, step)
     last = np.floor((now - SETTLE_SECONDS) / step) * step
+    query = _chosen(server, [resolve(each, step) for each in (metric.query, *metric.otherwise)], last)
     first = np.ceil((now - lookback_s) / step) * step
     _present(server, query, now, step)
     values = _only(_pieces(server, query, first, last, step), query)
@@ -81,6 +81,13 @@ def read(server: Server, metric: Metric, lookback_s: float, now: float) -> Histo
     history = History(query, step, at[begins:], whole[begins:], int((~np.isfinite(values.values)).sum()))
     _sound(history, metric, now)
     return history
+
+
+def _chosen(server: Server, queries: list[str], at: float) -> str:
+    """Return the first query that has a value at a moment, else the first of all."""
+    if len(queries) == 1:
+        return queries[0]
+    return next((each for each in queries if server.instant(each, at)), queries[0])
 
 
 def _pieces(server: Server, query: str, first: float, last: float, step: float) -> list[list[RawSeries]]:

@@ -24,13 +24,17 @@ _LONGEST_LOOKBACK: Final = 400 * _DAY
 
 @attrs.frozen
 class Metric:
-    """One history that is to be foretold for the next ``horizon_s`` seconds; ``key`` names it in the result."""
+    """One history that is to be foretold for the next ``horizon_s`` seconds; ``key`` names it in the result.
+
+    Where ``query`` has no value at present, the first one of ``otherwise`` that has is taken in its place.
+    """
 
     key: str
     name: str
     query: str
     unit: str
     horizon_s: float
+    otherwise: tuple[str, ...] = ()
 
     @property
     def step_s(self) -> float:
@@ -61,8 +65,8 @@ def parse(data: Mapping[str, Any]) -> Wanted:
     """Read the program's parameters.
 
     ``prometheus``: {``url``, ``timeout_s``}; ``metrics``: a list of {``key``, ``name``, ``query``, ``unit``,
-    ``horizon_s``}; ``lookback_s``; ``windows``: of the backtest; ``confidence``: of each bound; ``deployments``: PromQL
-    whose changes are deployments; and what bottlenecks.read reads.
+    ``horizon_s``, ``otherwise``: queries}; ``lookback_s``; ``windows``: of the backtest; ``confidence``: of each bound;
+    ``deployments``: PromQL whose changes are deployments; and what bottlenecks.read reads.
 
     Raises:
         ParametersError: something is missing, unknown or out of bounds; the message names all of it.
@@ -99,5 +103,5 @@ def _metric(given: Arguments) -> Metric:
         given.complain("query", query, "PromQL that gives one series")
     return Metric(
         key, given.text("name") or key, query.strip(), given.text("unit") or "",
-        given.number("horizon_s", least=MOST_AHEAD / 2, most=_LONGEST_HORIZON),
+        given.number("horizon_s", least=MOST_AHEAD / 2, most=_LONGEST_HORIZON), given.texts("otherwise"),
     )  # fmt: skip

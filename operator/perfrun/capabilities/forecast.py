@@ -18,7 +18,7 @@ from perfrun.api.telemetry import Resource
 from perfrun.capabilities.base import Evidence, Outcome, PlanError, ScenarioPlan, Settings
 from perfrun.capabilities.forecast_values import measure
 from perfrun.capabilities.history import key_of, prometheus_of
-from perfrun.capabilities.usual_series import RESOURCES, foretold
+from perfrun.capabilities.usual_series import RESOURCES, foretold, histories
 from perfrun.capabilities.words.forecast import NAME, vocabulary
 from perfrun.language import quantities
 from perfrun.language.model import Meaning, Quantity, Scenario
@@ -81,8 +81,11 @@ def _metric(row: Mapping[str, Any], target: TargetSpec) -> dict[str, JSON]:
     if not _SHORTEST <= horizon <= _LONGEST:
         msg = f"{name!r} is to be foretold {quantities.show(ahead)} ahead; expected 5 minutes to 30 days"
         raise PlanError(msg)
-    found = foretold(target, name)
-    return {"key": key_of(name), "name": name, "query": found.query, "unit": found.unit, "horizon_s": horizon}
+    first, *others = histories(target, name)
+    return {
+        "key": key_of(name), "name": name, "query": first.query, "otherwise": [each.query for each in others],
+        "unit": first.unit, "horizon_s": horizon,
+    }  # fmt: skip
 
 
 def _parameters(

@@ -64,33 +64,41 @@ def _mean(histogram: str, scale: str = "") -> str:
     return f"sum(rate({histogram}_sum[$window])) / sum(rate({histogram}_count[$window])){scale}"
 
 
-FORETOLD: Final[Mapping[str, Foretold]] = {
-    "Response time": Foretold(
-        query=_first(
+HISTORIES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "Response time": (
+        "s",
+        (
             _mean("http_request_duration_seconds"), _mean("http_server_request_duration_seconds"),
             _mean("istio_request_duration_milliseconds", " / 1000"),
             _mean("nginx_ingress_controller_request_duration_seconds"),
             "avg(sum by (instance) (avg_over_time(probe_http_duration_seconds[$window])))",
         ),
-        unit="s",
     ),
-    "Resource usage": Foretold(
-        query=_first(
+    "Resource usage": (
+        "cores",
+        (
             'sum(rate(node_cpu_seconds_total{mode!~"idle|iowait|steal"}[$window]))',
             'sum(rate(container_cpu_usage_seconds_total{id="/"}[$window]))',
         ),
-        unit="cores",
     ),
-    "Throughput": Foretold(
-        query=_first(
+    "Throughput": (
+        "1/s",
+        (
             "sum(rate(http_requests_total[$window]))", "sum(rate(http_request_duration_seconds_count[$window]))",
             "sum(rate(http_server_request_duration_seconds_count[$window]))",
             "sum(rate(istio_requests_total[$window]))", "sum(rate(nginx_http_requests_total[$window]))",
         ),
-        unit="1/s",
     ),
 }  # fmt: skip
-"""Histories by metric: mean response time, cores in use on all nodes, requests per second."""
+"""Histories by metric, as unit and queries: mean response time, cores in use on all nodes, requests per second.
+
+Of the queries the first is taken that has a value at present. They are never mixed in one history.
+"""
+
+FORETOLD: Final[Mapping[str, Foretold]] = {
+    name: Foretold(query=_first(*queries), unit=unit) for name, (unit, queries) in HISTORIES.items()
+}
+"""The same, each as a single query, for where several cannot be tried."""
 
 
 def foretold(target: TargetSpec, name: str) -> Foretold:
@@ -100,6 +108,18 @@ def foretold(target: TargetSpec, name: str) -> Foretold:
         KeyError: the target does not say, and there is no usual one.
     """
     return target.forecast.metrics.get(name) or FORETOLD[name]
+
+
+def histories(target: TargetSpec, name: str) -> tuple[Foretold, ...]:
+    """Return the histories of a metric of which the first that there is is to be taken.
+
+    Raises:
+        KeyError: the target does not say, and there is no usual one.
+    """
+    if own := target.forecast.metrics.get(name):
+        return (own,)
+    unit, queries = HISTORIES[name]
+    return tuple(Foretold(query=query, unit=unit) for query in queries)
 
 
 _DISKS: Final = 'device!~"loop.*|ram.*|sr.*"'

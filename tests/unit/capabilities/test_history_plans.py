@@ -13,7 +13,7 @@ from perfrun.api.service import Service
 from perfrun.api.target import Pods, Prometheus, TargetSpec
 from perfrun.api.telemetry import Forecast, Foretold, Recorded, Resource, Telemetry
 from perfrun.capabilities.base import PlanError
-from perfrun.capabilities.usual_series import FORETOLD, RECORDED, RESOURCES, SERVED
+from perfrun.capabilities.usual_series import FORETOLD, HISTORIES, RECORDED, RESOURCES, SERVED
 from perfrun.planning.compile import plan
 from perfrun.planning.cost import cost
 
@@ -121,7 +121,8 @@ def test_the_feature_has_three_histories_foretold_by_one_pod() -> None:
     assert [(each["key"], each["horizon_s"], each["unit"]) for each in told["metrics"]] == [
         ("response_time", 3600, "s"), ("resource_usage", 21600, "cores"), ("throughput", 86400, "1/s"),
     ]  # fmt: skip
-    assert [each["query"] for each in told["metrics"]] == [FORETOLD[each["name"]].query for each in told["metrics"]]
+    asked = {each["name"]: (each["query"], *each["otherwise"]) for each in told["metrics"]}
+    assert asked == {name: queries for name, (_, queries) in HISTORIES.items()}
     assert (told["lookback_s"], told["windows"], told["confidence"]) == (35 * 86400, 20, 0.95)
     assert (told["throughput"], told["latency"]) == (FORETOLD["Throughput"].query, FORETOLD["Response time"].query)
     assert (told["deployments"], told["concurrency"]) == ("", "")
@@ -149,7 +150,8 @@ def test_a_target_says_what_is_foretold_and_what_may_be_the_bottleneck() -> None
     told = stage(planned("", foretelling("Orders | 30 minutes"), forecast=forecast)).parameters
     assert told["metrics"] == [
         {
-            "key": "orders", "name": "Orders", "query": "sum(rate(orders[$window]))", "unit": "1/s", "horizon_s": 1800,
+            "key": "orders", "name": "Orders", "query": "sum(rate(orders[$window]))", "otherwise": [], "unit": "1/s",
+            "horizon_s": 1800,
         }
     ]  # fmt: skip
     assert (told["lookback_s"], told["windows"], told["throughput"]) == (20 * 86400, 30, "sum(rate(mine[$window]))")

@@ -12,7 +12,16 @@ from historybed.series import Shape
 from perfrun.api.service import Service
 from perfrun.api.target import TargetSpec
 from perfrun.api.telemetry import Forecast, Foretold, Recorded, Telemetry
-from perfrun.capabilities.usual_series import FORETOLD, RECORDED, RESOURCES, SERVED, foretold, recorded
+from perfrun.capabilities.usual_series import (
+    FORETOLD,
+    HISTORIES,
+    RECORDED,
+    RESOURCES,
+    SERVED,
+    foretold,
+    histories,
+    recorded,
+)
 from perfrun.capabilities.words import forecast, telemetry
 
 RESOURCE_QUERIES = {
@@ -24,6 +33,7 @@ RESOURCE_QUERIES = {
     if query
 }  # fmt: skip
 QUERIES = {name: each.query for name, each in FORETOLD.items()} | RESOURCE_QUERIES
+SINGLE = [query for _, queries in HISTORIES.values() for query in queries]
 
 
 def test_every_metric_that_a_table_may_name_has_a_usual_place() -> None:
@@ -41,6 +51,8 @@ def test_a_target_comes_first_then_its_service() -> None:
         RECORDED["Throughput"], SERVED, own,
     ]  # fmt: skip
     assert [foretold(each, "Throughput") for each in (serving, told)] == [FORETOLD["Throughput"], query]
+    assert histories(told, "Throughput") == (query,)
+    assert [each.query for each in histories(serving, "Throughput")] == list(HISTORIES["Throughput"][1])
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +63,7 @@ def now() -> float:
 def test_a_real_server_reads_every_selector_and_query(prometheus, now):
     server = prometheus()
     selectors = [selector for each in (*RECORDED.values(), SERVED) for selector in each.series]
-    for query in (*selectors, *(each.replace("$window", "5m") for each in QUERIES.values())):
+    for query in (*selectors, *(each.replace("$window", "5m") for each in (*QUERIES.values(), *SINGLE))):
         assert server.ask("query", query=query, time=now)["result"] == [], query
 
 
