@@ -59,14 +59,20 @@ class Repairs:
     @property
     def sentence(self) -> str:
         """What was found, in words."""
+        missing, outliers = int(self.missing.sum()), int(self.outliers.sum())
         gaps, incidents = len(list(stretches(self.missing))), len(list(stretches(self.outliers)))
+        ratios = ", ".join(f"×{each.ratio:.3g}" if each.ratio else f"{each.moved:+.3g}" for each in self.shifts)
         parts = [
-            f"{gaps} gaps ({int(self.missing.sum())} steps) filled" if gaps else "",
-            f"{incidents} outliers and incidents ({int(self.outliers.sum())} steps) replaced" if incidents else "",
-            f"{len(self.shifts)} level shifts ({', '.join(f'×{each.ratio:.3g}' for each in self.shifts)})"
-            if self.shifts else "",
+            f"{_counted(gaps, 'gap')} ({_counted(missing, 'step')}) filled" if gaps else "",
+            f"{_counted(incidents, 'outlier or incident', 'outliers and incidents')} ({_counted(outliers, 'step')}) "
+            "replaced" if incidents else "",
+            f"{_counted(len(self.shifts), 'level shift')} ({ratios})" if self.shifts else "",
         ]  # fmt: skip
         return "; ".join(part for part in parts if part) or "nothing"
+
+
+def _counted(count: int, one: str, several: str = "") -> str:
+    return f"{count} {one if count == 1 else several or one + 's'}"
 
 
 def clean(values: Floats, seasons: tuple[int, ...], deployments: Sequence[int] = ()) -> tuple[Past, Repairs]:
