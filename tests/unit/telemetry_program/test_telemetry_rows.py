@@ -173,3 +173,12 @@ def test_the_picture_says_what_the_numbers_say(some, said, judged):
     drawn = picturing._row(row, 0.99, read(said, "none"))
     assert isinstance(drawn, RecordedRow)
     assert len(drawn.series) == len(some)
+
+
+def test_names_in_the_picture_say_whose_a_series_is_and_what_sets_it_apart():
+    some = [series(each, cpu=str(cpu), job="node", instance=f"{each}:9100") for each in "ab" for cpu in (0, 1)]
+    assert picturing.names(found(*some).series) == ["a cpu=0", "a cpu=1", "b cpu=0", "b cpu=1"]
+    anybodys = [series("", instance=each, job="node") for each in ("x:1", "y:1")]
+    row = found(*anybodys, expected=(), row=attrs.evolve(ROW, per="any"))
+    assert picturing.names(row.series) == ["instance=x:1", "instance=y:1"]
+    assert picturing.names(row.series[:1]) == ['load{instance="x:1",job="node"}']
