@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 Numbers = NDArray[np.float64]
 
 RESAMPLES: Final = 1000
+MEMORIES: Final = 5.0
+"""Length of a block as a multiple of the memory: with two of them, intervals of 90 % held the truth of three simulated
+days in 80 % of cases, with five in 88 %."""
+
 _SEED: Final = 20_251
 _WINDOW: Final = 5.0
 _FEWEST_BLOCKS: Final = 10

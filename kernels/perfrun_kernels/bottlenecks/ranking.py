@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 import numpy as np
 
-from perfrun_kernels.bottlenecks.blocks import memory, weights
+from perfrun_kernels.bottlenecks.blocks import MEMORIES, memory, weights
 from perfrun_kernels.bottlenecks.values import Curve, Interval, Missing, Numbers, Observed, Ranked, Readings
 
 FULL: Final = 0.95
@@ -30,7 +30,6 @@ SPREAD: Final = 1.2
 """Least ratio of a high throughput (95 %) to a low one (5 %): with less, load did not vary enough to see what
 grows with it."""
 
-_BLOCK: Final = 2.0
 _BEND: Final = 1.25
 
 
@@ -87,7 +86,7 @@ def _grown(resources: Sequence[Readings], throughput: Numbers, confidence: float
     """Return the resources with the throughput at which each is full; all are asked of the same resamples."""
     lines = {each.name: line for each in resources if (line := _steepest(each, throughput)) is not None}
     length = max((memory(line.residuals) for line in lines.values()), default=1.0)
-    drawn = weights(throughput.size, round(_BLOCK * length))
+    drawn = weights(throughput.size, round(MEMORIES * length))
     full = {name: _resampled(line.curve.values, throughput, drawn) for name, line in lines.items()}
     found = []
     for each in resources:

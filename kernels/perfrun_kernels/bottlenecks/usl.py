@@ -4,7 +4,8 @@ X(N) = lambda N / (1 + sigma (N − 1) + kappa N (N − 1)): lambda is throughpu
 work that contends, kappa the cost of keeping things coherent. Where kappa is above 0 throughput has a peak, at
 N = √((1 − sigma)/kappa), and falls beyond it.
 
-It is fitted to the logarithm of throughput, as its noise grows with it, and only where concurrency was seen to vary.
+N/X, the time that each request takes, is a sum of terms that are known but for their factors, none of them below 0. So
+the fit is one of non-negative least squares (Lawson and Hanson 1974) of relative distances.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.optimize import least_squares, nnls
+from scipy.optimize import nnls
 
-from perfrun_kernels.bottlenecks.blocks import memory, weights
+from perfrun_kernels.bottlenecks.blocks import MEMORIES, memory, weights
 from perfrun_kernels.bottlenecks.values import Interval, Law, Missing, Numbers
 
 FEWEST: Final = 30
@@ -27,11 +27,9 @@ SPREAD: Final = 2.0
 BUSY: Final = 2.0
 """Least high concurrency: the law tells one request at a time from several."""
 
-_RESAMPLES: Final = 400
-_BLOCK: Final = 2.0
-_GROUPS: Final = 60
-_NONE: Final = 1e-9
-"""Below this, contention and coherency cost nothing; the fit gets close to its bound of 0, never to it."""
+_SINGULAR: Final = 1e-14
+_TURNS: Final = 4
+"""Distances are relative to the fit, so it is made again with those of the last; after two turns nothing moves."""
 
 _REACH: Final = 2.0
 """How far beyond the concurrency that was seen a peak is believed: what bends a little there may be noise."""
@@ -47,19 +45,22 @@ def fit(concurrency: Numbers | Missing, throughput: Numbers | Missing, confidenc
     if (why := _too_little(n[good])) is not None:
         return why
     n, x = np.where(good, n, 1.0), np.where(good, x, 1.0)
-    best = _fitted(n, x, good.astype(float))
-    residuals = np.where(good, np.log(x) - _log_throughput(best, n), np.nan)
-    drawn = weights(n.size, round(_BLOCK * memory(residuals)), _RESAMPLES) * good
-    group = _groups(n, good)
-    resampled = np.stack([_fitted(*_means(n, x, each, group)) for each in drawn])
-    error = float(np.exp(np.nanstd(residuals)) - 1)
-    return _law(best, resampled, error, _REACH * float(n[good].max()), (1 - confidence) / 2)
+    time, terms, whole = n / x, _terms(n), good.astype(float)[None]
+    close = time
+    for _ in range(_TURNS):
+        factors = _factors(terms, time, close, whole)
+        close = terms @ factors[0]
+    distances = np.where(good, time / close - 1, np.nan)
+    drawn = weights(n.size, round(MEMORIES * memory(distances))) * good
+    resampled = _parameters(_factors(terms, time, close, drawn))
+    (best,) = _parameters(factors)
+    return _law(best, resampled, float(np.nanstd(distances)), _REACH * float(n[good].max()), (1 - confidence) / 2)
 
 
 def throughput_at(law: Law, concurrency: Numbers) -> Numbers:
     """Return what the law says of throughput."""
     fitted = np.array([law.lambda_.value, law.sigma.value, law.kappa.value])
-    return np.asarray(np.exp(_log_throughput(fitted, concurrency)))
+    return _throughput(fitted, concurrency)
 
 
 def _too_little(n: Numbers) -> Missing | None:
@@ -78,44 +79,43 @@ def _too_little(n: Numbers) -> Missing | None:
     return None
 
 
-def _log_throughput(fitted: Numbers, n: Numbers) -> Numbers:
+def _throughput(fitted: Numbers, n: Numbers) -> Numbers:
     lambda_, sigma, kappa = fitted
     # Below a concurrency of 1 nobody contends, and no pair has to agree.
     above = np.maximum(n - 1, 0)
-    return np.asarray(np.log(lambda_ * n) - np.log1p(sigma * above + kappa * n * above))
+    return np.asarray(lambda_ * n / (1 + sigma * above + kappa * n * above))
 
 
-def _fitted(n: Numbers, x: Numbers, weight: Numbers) -> Numbers:
-    """Return lambda, sigma and kappa: N/X is a line of the law's terms, and logarithms say the rest."""
-    above = np.maximum(n - 1, 0)
-    scale = np.sqrt(weight) * x / n
-    design = np.stack([np.ones_like(n), above, n * above], axis=1) * scale[:, None]
-    (one, contends, coheres), _ = nnls(design, np.sqrt(weight))
-    one = max(one, float(np.min(n / x)) / 2)
-    start = np.log(1 / one), min(contends / one, 1.0), coheres / one
-    root = np.sqrt(weight)
+def _terms(n: Numbers) -> Numbers:
+    """Return what N/X is a sum of: (1 − sigma)/lambda of the first, sigma/lambda and kappa/lambda of the others.
 
-    def distances(of: Numbers) -> Numbers:
-        return root * (np.log(x) - _log_throughput(np.array([np.exp(of[0]), of[1], of[2]]), n))
-
-    found = least_squares(distances, start, bounds=([-np.inf, 0, 0], [np.inf, 1, np.inf]), x_scale="jac").x
-    costs = np.where(found[1:] < _NONE, 0.0, found[1:])
-    return np.array([np.exp(found[0]), *costs])
+    With these three, factors that are not below 0 mean a sigma between 0 and 1.
+    """
+    return np.stack([np.ones_like(n), np.maximum(n, 1), n * np.maximum(n - 1, 0)], axis=1)
 
 
-def _groups(n: Numbers, good: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return for each point which group of equal count it is in, by concurrency: resamples are fitted to groups."""
-    ranks = np.argsort(np.argsort(np.where(good, n, np.inf)))
-    return np.minimum(ranks * _GROUPS // int(good.sum()), _GROUPS - 1)
+def _factors(terms: Numbers, time: Numbers, close: Numbers, weight: Numbers) -> Numbers:
+    """Return the factors of the terms for each row of ``weight``, the distances being relative to ``close``."""
+    relative = terms / close[:, None]
+    size = relative.max(axis=0)
+    relative = relative / size
+    squares = weight @ (relative[:, :, None] * relative[:, None, :]).reshape(len(time), -1)
+    sides = weight @ (relative * (time / close)[:, None])
+    found = [_least(square, side) for square, side in zip(squares.reshape(-1, 3, 3), sides, strict=True)]
+    return np.asarray(np.stack(found) / size)
 
 
-def _means(n: Numbers, x: Numbers, weight: Numbers, group: NDArray[np.int64]) -> tuple[Numbers, Numbers, Numbers]:
-    """Return the geometric means of the groups and their weights."""
-    total = np.asarray(np.bincount(group, weight, _GROUPS), dtype=np.float64)
-    kept = total > 0
-    logs = (np.bincount(group, weight * np.log(each), _GROUPS)[kept] / total[kept] for each in (n, x))
-    mean_n, mean_x = (np.exp(each) for each in logs)
-    return mean_n, mean_x, total[kept]
+def _least(square: Numbers, side: Numbers) -> Numbers:
+    """Return what solves the normal equations best without a value below 0."""
+    values, vectors = np.linalg.eigh(square)
+    root = np.sqrt(np.maximum(values, values.max() * _SINGULAR))
+    return np.asarray(nnls((vectors * root).T, (vectors.T @ side) / root)[0])
+
+
+def _parameters(factors: Numbers) -> Numbers:
+    """Return lambda, sigma and kappa for each row of factors."""
+    alone = np.maximum(factors[:, 0] + factors[:, 1], np.finfo(float).tiny)
+    return np.column_stack([1 / alone, factors[:, 1:] / alone[:, None]])
 
 
 def _law(best: Numbers, resampled: Numbers, error: float, reach: float, tail: float) -> Law:
@@ -144,4 +144,4 @@ def _peak(fitted: Numbers) -> Numbers:
 def _height(fitted: Numbers) -> float:
     """Return the highest throughput of a fit, infinity where there is no peak."""
     (at,) = _peak(fitted[None])
-    return float(np.exp(_log_throughput(fitted, np.array([at]))[0])) if np.isfinite(at) else np.inf
+    return float(_throughput(fitted, np.array([at]))[0]) if np.isfinite(at) else np.inf
