@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,6 +19,7 @@ import (
 
 // TestMain lets the test's own program be the one that it tests, and the pod's server.
 func TestMain(m *testing.M) {
+	bed.Adopt()
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
 		case bed.Serve:
@@ -272,4 +274,33 @@ func TestTheDeadlineIsAboveWhatIsUsualButNotTooLate(t *testing.T) {
 			t.Errorf("%+v: %v", each, got)
 		}
 	}
+}
+
+func TestAFrozenContainerOfVersion2IsSeenToBeFrozen(t *testing.T) {
+	bed.Second(t)
+	b := bed.New(t)
+	config := configOf(b, inject.Freezer)
+	// In version 1 the server is wherever this test is, which says nothing of its container.
+	config["pods"].([]map[string]any)[0]["cgroup"] = b.Cgroup
+	w := begin(t, config)
+	lines := w.until("end")
+	if code := w.end(); code != exitDone {
+		t.Fatalf("exit code %d: %s", code, w.said.String())
+	}
+	at := slices.IndexFunc(lines, func(each line) bool { return each["type"] == "inject" })
+	if at < 0 {
+		t.Fatal("none was made")
+	}
+	made := lines[at]
+	for _, each := range lines {
+		if each["type"] != "state" || each.at("at_ns") < made.at("ordered_ns") {
+			continue
+		}
+		container := each["containers"].([]any)[0].(map[string]any)
+		if container["frozen"] != true || container["cgroup"] != b.Cgroup || made["container_id"] != b.Container {
+			t.Errorf("%v, %v", container, made)
+		}
+		return
+	}
+	t.Error("no spike was seen")
 }

@@ -24,6 +24,7 @@ const makeSpike = "make-spike"
 
 // TestMain lets the test's own program be the server, the guard, the child that spins, and a watch that is killed.
 func TestMain(m *testing.M) {
+	bed.Adopt()
 	if len(os.Args) > 2 || (len(os.Args) == 2 && os.Args[1] == bed.Serve) {
 		switch os.Args[1] {
 		case bed.Serve:
@@ -87,65 +88,67 @@ const gentle = 100 * time.Millisecond
 
 func TestEachKindHoldsAnswersUpAndIsTakenBack(t *testing.T) {
 	for _, kind := range Kinds {
-		t.Run(kind, func(t *testing.T) {
-			b := bed.New(t)
-			_ = node.RealTime(node.PriorityObserve)
-			if !b.Answers(time.Second) {
-				t.Fatal("the server does not answer to begin with")
-			}
-			var record Record
-			var pending *bed.Pending
-			looks := 0
-			look := &around{}
-			runner, err := NewRunner(faultOf(kind), look)
-			if err != nil {
-				t.Fatal(err)
-			}
-			look.during = func() {
-				journal, err := ReadJournal(runner.path)
-				if err != nil || len(journal.Open) != 1 {
-					t.Errorf("the spike is not in the journal: %+v, %v", journal, err)
-					return
-				}
-				record = journal.Open[0]
-				looks++
-				// The quota's container gets a millisecond in each period, and may answer then.
-				within := held
-				if kind == Quota {
-					within = 5 * time.Millisecond
-				}
-				pending = b.Held(within)
-			}
-			if err := runner.Make(context.Background(), kind, 0, targetOf(t, b), 60*time.Millisecond); err != nil {
-				t.Fatal(err)
-			}
-			if looks != 1 || pending == nil {
-				t.Fatalf("answers came all the same: %+v", look.told)
-			}
-			if len(look.told) != 2 || look.told[1].Type != "undo" {
-				t.Fatalf("told %+v; expected inject, then undo", look.told)
-			}
-			inject, undo := look.told[0], look.told[1]
-			if inject.At < inject.Ordered || undo.At-inject.At < int64(60*time.Millisecond) {
-				t.Errorf("ordered, in effect and undone at %d, %d, %d", inject.Ordered, inject.At, undo.At)
-			}
-			if err := Left(record); err != nil {
-				t.Error(err)
-			}
-			took, err := pending.Awaited(3 * time.Second)
-			if err != nil || (took > gentle && kind != Drop) {
-				t.Errorf("what was held up was answered %v after the end (%v): it was lost, and sent again", took, err)
-			}
-			if !b.Answers(time.Second) {
-				t.Error("the server does not answer afterwards")
-			}
-			if err := runner.Close(); err != nil {
-				t.Error(err)
-			}
-			if _, err := os.Stat(runner.path); !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("the journal is still there: %v", err)
-			}
-		})
+		t.Run(kind, func(t *testing.T) { holdsUpAndIsTakenBack(t, kind) })
+	}
+}
+
+func holdsUpAndIsTakenBack(t *testing.T, kind string) {
+	b := bed.New(t)
+	_ = node.RealTime(node.PriorityObserve)
+	if !b.Answers(time.Second) {
+		t.Fatal("the server does not answer to begin with")
+	}
+	var record Record
+	var pending *bed.Pending
+	looks := 0
+	look := &around{}
+	runner, err := NewRunner(faultOf(kind), look)
+	if err != nil {
+		t.Fatal(err)
+	}
+	look.during = func() {
+		journal, err := ReadJournal(runner.path)
+		if err != nil || len(journal.Open) != 1 {
+			t.Errorf("the spike is not in the journal: %+v, %v", journal, err)
+			return
+		}
+		record = journal.Open[0]
+		looks++
+		// The quota's container gets a millisecond in each period, and may answer then.
+		within := held
+		if kind == Quota {
+			within = 5 * time.Millisecond
+		}
+		pending = b.Held(within)
+	}
+	if err := runner.Make(context.Background(), kind, 0, targetOf(t, b), 60*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if looks != 1 || pending == nil {
+		t.Fatalf("answers came all the same: %+v", look.told)
+	}
+	if len(look.told) != 2 || look.told[1].Type != "undo" {
+		t.Fatalf("told %+v; expected inject, then undo", look.told)
+	}
+	inject, undo := look.told[0], look.told[1]
+	if inject.At < inject.Ordered || undo.At-inject.At < int64(60*time.Millisecond) {
+		t.Errorf("ordered, in effect and undone at %d, %d, %d", inject.Ordered, inject.At, undo.At)
+	}
+	if err := Left(record); err != nil {
+		t.Error(err)
+	}
+	took, err := pending.Awaited(3 * time.Second)
+	if err != nil || (took > gentle && kind != Drop) {
+		t.Errorf("what was held up was answered %v after the end (%v): it was lost, and sent again", took, err)
+	}
+	if !b.Answers(time.Second) {
+		t.Error("the server does not answer afterwards")
+	}
+	if err := runner.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(runner.path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the journal is still there: %v", err)
 	}
 }
 
@@ -238,8 +241,7 @@ func TestTheGuardUndoesAtTheTimeOfTheRecordWhereTheWatchIsHeldUp(t *testing.T) {
 		stopped = watch
 		_ = syscall.Kill(watch, syscall.SIGSTOP)
 		eventually(t, "the container runs again", 5*time.Second, func() bool {
-			state, _ := b.Group("freezer").Read("freezer.state")
-			return state == "THAWED" || b.Group("freezer").Version == 2
+			return !frozen(b.Group("freezer"))
 		})
 	})
 	if Left(record) != nil || !b.Answers(time.Second) {

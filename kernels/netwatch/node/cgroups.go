@@ -24,10 +24,11 @@ var ReadHierarchies = sync.OnceValues(func() (Hierarchies, error) {
 	if err != nil {
 		return Hierarchies{}, fmt.Errorf("the node's mounts cannot be read: %w", err)
 	}
-	return parseMounts(string(text)), nil
+	return ParseMounts(string(text)), nil
 })
 
-func parseMounts(text string) Hierarchies {
+// ParseMounts finds the hierarchies in a process's mountinfo.
+func ParseMounts(text string) Hierarchies {
 	found := Hierarchies{first: map[string]string{}}
 	for line := range strings.Lines(text) {
 		before, after, _ := strings.Cut(line, " - ")

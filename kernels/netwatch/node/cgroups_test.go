@@ -16,7 +16,7 @@ const first = `27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 `
 
 func TestHierarchiesAreReadFromTheMounts(t *testing.T) {
-	both := parseMounts(first)
+	both := ParseMounts(first)
 	for controller, folder := range map[string]string{
 		"cpu": "/sys/fs/cgroup/cpu,cpuacct", "cpuacct": "/sys/fs/cgroup/cpu,cpuacct", "freezer": "/sys/fs/cgroup/freezer",
 	} {
@@ -27,7 +27,7 @@ func TestHierarchiesAreReadFromTheMounts(t *testing.T) {
 	if both.second != Path("/sys/fs/cgroup/unified") {
 		t.Errorf("version 2 is at %q", both.second)
 	}
-	only := parseMounts("31 22 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n")
+	only := ParseMounts("31 22 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n")
 	if len(only.first) != 0 || only.second != Path("/sys/fs/cgroup") {
 		t.Errorf("version 2 alone is read as %+v", only)
 	}

@@ -154,7 +154,10 @@ func (b *Bed) group(root node.Group, path string) {
 	})
 	parent := node.Group{Path: filepath.Dir(path), Version: root.Version}
 	if root.Version == 2 {
-		_ = node.Group{Path: path, Version: 2}.Write("cgroup.subtree_control", "+cpu +cpuset")
+		// A group that gives controllers to others cannot have processes of its own.
+		if filepath.Base(path) != b.Container {
+			_ = node.Group{Path: path, Version: 2}.Write("cgroup.subtree_control", "+cpu +cpuset")
+		}
 		return
 	}
 	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
