@@ -187,8 +187,7 @@ def _kept(row: RecordedRow, y: float) -> Iterator[str]:
     yield text(_NAME, y + 17, "kept", anchor="end", fill=DIM)
     yield svg.rect(_STRIP, y + 8, _STRIP_END - _STRIP, _BAR, RULE, rx=2)
     if row.oldest is not None:
-        enough = row.oldest >= row.stated_retention
-        yield svg.rect(_STRIP, y + 8, age.at(row.oldest) - _STRIP, _BAR, SKY if enough else AMBER, opacity=0.85, rx=2)
+        yield svg.rect(_STRIP, y + 8, age.at(row.oldest) - _STRIP, _BAR, SKY, opacity=0.85, rx=2)
     if row.configured is not None:
         x = age.at(row.configured)
         yield svg.line(x, y + 5, x, y + 22, INK if row.configured >= row.stated_retention else RED, width=2)
