@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from foretold import kept
 
 from perfrun.adapters.artifacts import FsspecArtifacts
 from perfrun.adapters.clock import SystemClock
@@ -18,7 +19,7 @@ from perfrun.api.plan import Stage
 from perfrun.api.run import RunSpec, RunStatus
 from perfrun.api.service import Workload
 from perfrun.api.target import TargetSpec, TargetStatus
-from perfrun.lifecycle.values import Cordon, Key, Meta, Missing, Run, StartPod, Target
+from perfrun.lifecycle.values import Cordon, Keep, Key, Meta, Missing, Run, StartPod, Target
 from perfrun.ports import Conflict, Unavailable, result_path
 
 RUN = Run(Meta("r", "local", "uid"), RunSpec(feature="x", target_ref="t"), RunStatus())
@@ -167,3 +168,10 @@ async def test_what_needs_a_cluster_is_denied_in_a_sentence_and_nothing_is_prete
     assert (await local.served_ids(RUN, start().stage, SystemClock().now())).gaps
     with pytest.raises(Unavailable, match="Cordon needs a cluster"):
         await local.change(RUN, Cordon("n"))
+
+
+async def test_without_a_cluster_no_forecast_is_kept_and_that_is_said(tmp_path):
+    here = cluster(tmp_path, "")
+    spec = kept().spec
+    assert "only an operator scores forecasts" in await here.keep(RUN, Keep("throughput", spec))
+    assert await here.forecasts_of("local", "t") == ()

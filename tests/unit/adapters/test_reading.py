@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from perfrun.adapters.reading import MalformedError, feature_of, owned_by, run_of, target_of
+from perfrun.adapters.reading import MalformedError, feature_of, forecast_of, owned_by, run_of, target_of
 from perfrun.lifecycle.values import Key
 
 METADATA = {
@@ -49,6 +49,11 @@ def test_what_cannot_be_read_is_told_with_its_place(parts: dict[str, Any], messa
         run_of(stored(**parts))
     assert message in str(raised.value)
     assert raised.value.key == Key("PerfRun", "ns", "x")
+
+
+def test_a_forecast_that_cannot_be_read_is_told_with_its_place() -> None:
+    with pytest.raises(MalformedError, match=r"PerfForecast ns/x: spec\.run: Field required, .* \(7 more\)"):
+        forecast_of(stored())
 
 
 def test_owners_are_known_by_uid_not_by_name() -> None:
