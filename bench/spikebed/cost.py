@@ -35,6 +35,8 @@ SETTLE_SECONDS: Final = 0.004
 """After which a program that was let go on has sent its first probe."""
 
 BUDGET_PERCENT: Final = 3.0
+"""What targets have unless they say otherwise."""
+
 STARTING_SECONDS: Final = 2.5
 BLOCK: Final = 10
 """Pairs of turns that are taken together for the interval: neighbours are alike."""

@@ -29,7 +29,6 @@ type budget struct {
 	share    float64
 	cpus     float64
 	interval time.Duration // as it was told
-	pods     float64
 	serving  time.Duration // of a pod for each probe, at most
 	crew     *probe.Crew
 	source   trace.Source
@@ -80,22 +79,21 @@ func (b *budget) run(ctx context.Context) {
 		tracing, known := b.source.Cost(sample)
 		now := b.used()
 		if long := time.Duration(now.at - b.last.at); long >= every/2 {
-			own, _ := b.crew.Spent()
-			b.look(long, own, now.idle-b.last.idle, tracing)
+			own, sent := b.crew.Spent()
+			b.look(long, own+time.Duration(sent)*b.serving, now.idle-b.last.idle, tracing)
 			b.books.Unknown = !known
 		}
 		b.last = now
 	}
 }
 
-// look sets the interval by what the last stretch of time cost: own is the probers' CPU time.
-func (b *budget) look(long, own, idle time.Duration, tracing float64) {
+// look sets the interval by what the last stretch of time cost: probed is the CPU time of the probers and of who answers.
+func (b *budget) look(long, probed, idle time.Duration, tracing float64) {
 	part := func(time time.Duration) float64 { return float64(time) / float64(long) }
-	rate := b.pods / b.crew.Interval().Seconds()
-	probing := part(own) + rate*b.serving.Seconds()
+	probing := part(probed)
 	cost := probing + tracing
 	b.books.add(cost/b.cpus, max(0, cost-part(idle))/b.cpus, tracing/b.cpus)
-	interval := stretched(b.interval, probing/rate*b.pods, b.share*b.cpus+part(idle)-tracing)
+	interval := stretched(b.interval, probing*b.crew.Interval().Seconds(), b.share*b.cpus+part(idle)-tracing)
 	b.crew.SetInterval(interval)
 	b.books.Longest = max(b.books.Longest, interval)
 }

@@ -29,22 +29,21 @@ func TestTheIntervalIsStretchedToWhatTheBudgetAllows(t *testing.T) {
 
 func TestOnlyWhatOthersLackCountsAndAnIdleNodeIsProbedAsOrdered(t *testing.T) {
 	const interval = 2 * time.Millisecond
-	b := budget{share: 0.03, cpus: 2, interval: interval, pods: 1, serving: 50 * time.Microsecond, crew: probe.NewCrew(interval)}
-	// 500 probes: 0.1 s of the thread and 0.025 s of the server, of 2 CPUs.
-	b.look(time.Second, 100*time.Millisecond, time.Second, 0.01)
+	b := budget{share: 0.03, cpus: 2, interval: interval, crew: probe.NewCrew(interval)}
+	b.look(time.Second, 125*time.Millisecond, time.Second, 0.01)
 	if b.crew.Interval() != interval || b.books.TakenMax != 0 || math.Abs(b.books.CostMax-0.0675) > 1e-9 {
 		t.Errorf("idle: %v, %+v", b.crew.Interval(), b.books)
 	}
-	b.look(time.Second, 100*time.Millisecond, 0, 0.01)
+	b.look(time.Second, 125*time.Millisecond, 0, 0.01)
 	// 0.05 CPUs are left for what takes 0.125.
 	if got := b.crew.Interval(); got != 5*time.Millisecond || b.books.Longest != got || math.Abs(b.books.TakenMax-0.0675) > 1e-9 {
 		t.Errorf("busy: %v, %+v", got, b.books)
 	}
-	b.look(time.Second, 40*time.Millisecond, 0, 0.01)
+	b.look(time.Second, 50*time.Millisecond, 0, 0.01)
 	if got := b.crew.Interval(); got != 5*time.Millisecond {
 		t.Errorf("kept: %v", got)
 	}
-	b.look(time.Second, 40*time.Millisecond, time.Second, 0.01)
+	b.look(time.Second, 50*time.Millisecond, time.Second, 0.01)
 	if b.crew.Interval() != interval || b.books.Longest != 5*time.Millisecond {
 		t.Errorf("idle again: %v, %+v", b.crew.Interval(), b.books)
 	}

@@ -44,15 +44,19 @@ func (c *Crew) Began() error { return <-c.began }
 // Stop ends Run within some milliseconds.
 func (c *Crew) Stop() { c.stop.Store(true) }
 
-// Spent is the CPU time that probing took since it was last called, and how often the thread was woken for it. Half of
-// the turns are as short as those of an idle node; see turns.
+// Spent is the CPU time that probing took since it was last called, and how many probes were sent. Half of the turns are
+// as short as those of an idle node; see turns.
 func (c *Crew) Spent() (time.Duration, int) {
+	sent := int64(0)
+	for _, each := range c.probers {
+		sent += each.sent.Swap(0)
+	}
 	cpu := c.cpu()
 	n, median, total := c.turns.take()
 	// What is not awake in a turn is spent on falling asleep and waking up.
 	beside := max(0, cpu-c.before-total)
 	c.before = cpu
-	return beside + time.Duration(n)*median, n
+	return beside + time.Duration(n)*median, int(sent)
 }
 
 // cpu is the time that the probers' thread has had a processor for.

@@ -85,6 +85,7 @@ type Prober struct {
 	dead      atomic.Bool
 	pausing   atomic.Bool
 	paused    atomic.Bool
+	sent      atomic.Int64 // since the crew was last asked
 
 	conn   *connection
 	answer answer
@@ -241,6 +242,7 @@ func (p *Prober) send(now int64) {
 		p.books.LateMax = max(p.books.LateMax, now-p.next)
 	}
 	p.books.Probes++
+	p.sent.Add(1)
 	p.current = News{Prober: p.number, Seq: p.books.Probes, Intended: p.next, Sent: now}
 	p.outstanding, p.written, p.overdue, p.extended = true, false, false, 0
 	p.answer.reset()
