@@ -60,6 +60,16 @@ def theta(past: Past, steps: int) -> Floats:
     return _rest(split(past, logarithmic=past.positive), _library().Theta(season_length=1), steps)
 
 
+def last_day(past: Past, steps: int) -> Floats:
+    """Say the same as a day before, or the last value where there are no seasons."""
+    return naive(past.values, past.seasons[0] if past.seasons else 1, steps)
+
+
+def last_week(past: Past, steps: int) -> Floats:
+    """Say the same as one of the longest season before that is held."""
+    return naive(past.values, past.seasons[-1] if past.seasons else 1, steps)
+
+
 def _arima() -> Any:
     return _library().AutoARIMA(season_length=1, max_p=3, max_q=2, approximation=True)
 
@@ -74,4 +84,6 @@ MODELS: Final[Models] = {
     "lagged regression (additive)": lagged_as_it_is,
     "seasonal average": average,
     "levelled average": levelled,
+    "last day again": last_day,
+    "last week again": last_week,
 }

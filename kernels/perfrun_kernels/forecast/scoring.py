@@ -100,7 +100,7 @@ def score(setting: Setting, made: Sequence[Foretold], said: Sequence[Said], stri
     return Score(
         windows, actuals, worth,
         wape=accuracy.quotient(errors, values, confidence, worth), naive=accuracy.wape(actuals, naive),
-        ratio=accuracy.quotient(errors, yardstick, confidence, worth) if yardstick.sum() > 0 else None,
+        ratio=accuracy.compared(errors, yardstick, confidence, worth) if yardstick.sum() > 0 else None,
         coverage=_coverage(windows, actuals),
         models={name: accuracy.wape(actuals, [each.models[name] for each in said]) for name in setting.models},
         seasons={each: accuracy.wape(actuals, [one.naive[each] for one in said]) for each in sorted(held)},

@@ -37,6 +37,24 @@ def test_no_error_at_all_has_no_bounds_apart():
     assert accuracy.quotient(np.zeros(5), np.ones(5), 0.99, 5) == accuracy.Quotient(0, 0, 0)
 
 
+def test_being_better_in_every_window_is_seen_though_one_is_a_yardsticks_bad_week():
+    rng = np.random.default_rng(3)
+    yardstick = rng.gamma(20, 1 / 20, 20)
+    errors = 0.8 * yardstick * rng.uniform(0.9, 1.1, 20)
+    yardstick[7:9] *= 10
+    found = accuracy.compared(errors, yardstick, 0.99, 20)
+    assert found.value == pytest.approx(errors.sum() / yardstick.sum())
+    assert found.lower < found.value < found.upper < 1
+    assert accuracy.quotient(errors, yardstick, 0.99, 20).upper > 1
+    assert accuracy.compared(errors, yardstick, 0.99, 4) == accuracy.quotient(errors, yardstick, 0.99, 4)
+
+
+def test_no_skill_is_seldom_taken_for_skill():
+    rng = np.random.default_rng(4)
+    pairs = [(rng.gamma(9, 1 / 9, 20), rng.gamma(9, 1 / 9, 20)) for _ in range(250)]
+    assert np.mean([accuracy.compared(*each, 0.99, 20).upper < 1 for each in pairs]) < 0.035
+
+
 def test_newer_windows_weigh_more_in_the_choice():
     early = [{"a": 1.0, "b": 9.0, "c": 9.0, "d": 9.0, "e": 20.0}] * 5
     late = [{"a": 9.0, "b": 1.0, "c": 9.0, "d": 9.0, "e": 20.0}] * 5
