@@ -159,7 +159,7 @@ def _note(row: _Row) -> str:
     if (complete := told.number("complete")) is not None:
         parts.append(f"{100 * complete:.4g} % complete")
     period = span(row.stated("period_s"))
-    parts.append(f"in the {period} {'that it waited' if told.common('window') == 'observed' else 'before the run'}")
+    parts.append(f"in the {period} {'that was observed' if told.common('window') == 'observed' else 'before the run'}")
     parts.append(_retention(row))
     return ", ".join(parts)
 

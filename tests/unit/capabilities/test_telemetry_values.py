@@ -80,7 +80,7 @@ def test_the_value_is_exact_and_in_the_unit_of_the_limit() -> None:
 def test_which_hour_was_judged_is_said() -> None:
     found = measure(claim(), evidence(facts={"window": "observed"}))
     assert isinstance(found, Measured)
-    assert "in the 1 h that it waited" in found.note
+    assert "in the 1 h that was observed" in found.note
 
 
 MISSING = {"cpu.missing": "node-3"}
