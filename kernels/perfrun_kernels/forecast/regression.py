@@ -53,6 +53,9 @@ def _direct(values: Floats, seasons: tuple[int, ...], step: int) -> float:
     columns += [(recent[origins + 1] - recent[origins + 1 - width]) / width for width in (3, 12) if width <= deepest]
     table = np.column_stack([np.ones(origins.size), *columns, *_fourier(origins + step, seasons, _BESIDE)])
     known = origins + step < values.size
+    if known.sum() <= table.shape[1]:
+        # A history this short determines no weights.
+        return float(values[-1])
     weights = _fit(table[known], values[origins[known] + step])
     return float(table[-1] @ weights)
 
