@@ -8,6 +8,7 @@ from pydantic import Field
 
 from perfrun.api.base import Model
 from perfrun.api.durations import Duration
+from perfrun.api.sizes import Size
 
 
 class LowPrecision(Model):
@@ -49,7 +50,4 @@ class Memory(Model):
         default="2m",
         description="How long it is watched. Shorter than the time that the feature states, a leak is only projected.",
     )
-    leak_budget: str = Field(
-        default="64Mi", max_length=32,
-        description="Growth over the stated time that still counts as none, as a Kubernetes quantity.",
-    )  # fmt: skip
+    leak_budget: Size = Field(default="64Mi", description="Growth over the stated time that still counts as none.")

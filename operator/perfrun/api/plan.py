@@ -62,6 +62,10 @@ class Stage(Model):
     start_timeout: float = Field(default=300, description="Longest time from a pod's creation to its start, seconds.")
     timeout: float = Field(default=600, description="Longest time that one attempt may run once started, seconds.")
     attempts: int = Field(default=1, description="Most attempts.")
+    resumes: bool = Field(
+        default=False,
+        description="Whether the pod hands in what it has while it goes on, so that another attempt does the rest.",
+    )
 
 
 class PlannedScenario(Model):

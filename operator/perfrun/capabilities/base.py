@@ -94,6 +94,8 @@ class Evidence:
     ``peak`` is how its rate was found, where another load found it.
 
     Of a forecast: ``kept`` says by the metric's key how earlier forecasts did.
+
+    Of a stage that resumes: ``earlier`` is what attempts had handed in before they were lost, in their order.
     """
 
     result: Result | None = None
@@ -108,6 +110,7 @@ class Evidence:
     lacking: Mapping[str, str] = attrs.field(factory=dict)
     answer: QueryAnswer | None = None
     kept: Mapping[str, LiveRecord] = attrs.field(factory=dict)
+    earlier: tuple[Result, ...] = ()
     pod: str = ""
     lost_reason: str = ""
     lost_message: str = ""

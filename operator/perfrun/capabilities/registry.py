@@ -17,8 +17,9 @@ from perfrun.capabilities.custom import Custom
 from perfrun.capabilities.faults import Faults
 from perfrun.capabilities.forecast import Forecast
 from perfrun.capabilities.load import Load
+from perfrun.capabilities.memory import Memory
 from perfrun.capabilities.network import Network
-from perfrun.capabilities.pending import PENDING
+from perfrun.capabilities.optimization import Optimization
 from perfrun.capabilities.sampling import Sampling
 from perfrun.capabilities.spikes import Spikes
 from perfrun.capabilities.telemetry import Telemetry
@@ -64,7 +65,8 @@ def _registry() -> Registry:
 def load(points: importlib.metadata.EntryPoints | tuple[importlib.metadata.EntryPoint, ...]) -> Registry:
     """Return the registry of the built-in capabilities and those that the entry points give."""
     found: list[Capability] = [
-        Sampling(), Load(), Faults(), Network(), Spikes(), Telemetry(), Forecast(), Custom(), *PENDING,
+        Sampling(), Load(), Faults(), Network(), Spikes(), Telemetry(), Forecast(), Custom(),
+        Optimization(), Memory(),
     ]  # fmt: skip
     failed = []
     for point in points:

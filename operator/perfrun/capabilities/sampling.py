@@ -22,6 +22,7 @@ from perfrun.capabilities.base import (
     Settings,
     claim_of,
 )
+from perfrun.capabilities.engines import llm_of, model, server
 from perfrun.capabilities.sampling_values import measure
 from perfrun.capabilities.words.sampling import NAME, VOCABULARY
 from perfrun.language import quantities
@@ -30,9 +31,6 @@ from perfrun.language.vocabulary import Vocabulary
 from perfrun.measuring.looks import Look, looks, spent
 from perfrun.measuring.percentiles import samples_needed
 from perfrun_kernels.contract import GRACE_SECONDS
-
-BUILTIN_SIZES: Final = ("small", "medium", "large")
-"""Sizes for which the built-in engine has an architecture of its own; others need one in the target."""
 
 STEPS_KEY: Final = "p99_latency"
 """Key of claims about step times, whatever their percentile."""
@@ -65,13 +63,7 @@ class Sampling:
         Raises:
             PlanError: the target names no model that fits the scenario.
         """
-        llm = target.llm
-        if llm is None:
-            msg = (
-                f"scenario {scenario.name!r} samples a language model, but the target names none; "
-                "add spec.llm to the PerfTarget (llm: {} uses the built-in engine)"
-            )
-            raise PlanError(msg)
+        llm = llm_of(target, scenario.name, "samples")
         size = str(_only(scenario, "model_size")["size"])
         work = _work(scenario, size, llm)
         stage = f"s{settings.index + 1}-{NAME}"
@@ -139,42 +131,8 @@ def _work(scenario: Scenario, size: str, llm: LLM) -> dict[str, JSON]:
     }
     length = int(row["sequence_length"])
     if llm.engine == "openai":
-        return common | _server(size, length, llm)
-    return common | {"model": _model(size, llm), "sequence_length": length, "device": llm.device}
-
-
-def _model(size: str, llm: LLM) -> dict[str, JSON]:
-    model = llm.models.get(size)
-    if model is None and size not in BUILTIN_SIZES:
-        msg = (
-            f"model size {size!r} has no built-in architecture (there are {', '.join(BUILTIN_SIZES)}); "
-            f"describe it under spec.llm.models.{size} of the PerfTarget"
-        )
-        raise PlanError(msg)
-    # The program names its built-in sizes; a size of the target's own comes with its architecture or path.
-    described: dict[str, JSON] = {"size": size if size in BUILTIN_SIZES else "small", "dtype": llm.dtype, "seed": 0}
-    if model is not None and model.config is not None:
-        described["config"] = model.config.model_dump(mode="json")
-    elif model is not None and model.path is not None:
-        described["path"] = model.path
-    elif size not in BUILTIN_SIZES:
-        msg = f"spec.llm.models.{size} has neither config nor path; the built-in engine needs one of them"
-        raise PlanError(msg)
-    return described
-
-
-def _server(size: str, length: int, llm: LLM) -> dict[str, JSON]:
-    model = llm.models.get(size)
-    if not llm.url:
-        msg = "spec.llm.engine is openai, but spec.llm.url is missing; add the server's base URL, ending in /v1"
-        raise PlanError(msg)
-    if model is None or not model.name:
-        msg = f"model size {size!r} has no name at the server; add spec.llm.models.{size}.name to the PerfTarget"
-        raise PlanError(msg)
-    described: dict[str, JSON] = {"url": llm.url, "model_name": model.name, "prompt_tokens": length}
-    if llm.api_key_secret:
-        described["api_key_env"] = "PERFRUN_API_KEY"
-    return described
+        return common | server(size, llm) | {"prompt_tokens": length}
+    return common | {"model": model(size, llm), "sequence_length": length, "device": llm.device}
 
 
 def _only(scenario: Scenario, key: str) -> Mapping[str, Any]:

@@ -1,0 +1,94 @@
+"""Memory: whether an active pipeline wastes it, finds again what it has computed, and gives back what it took.
+
+One pod keeps several batches under way for as long as the target says, and looks at memory whenever all of them are
+done. It hands in what it has while it goes on: another attempt goes on for the rest where a pod is lost.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from perfrun.api.base import JSON
+from perfrun.api.durations import seconds
+from perfrun.api.optimization import Memory as Wanted
+from perfrun.api.plan import Claim, Stage
+from perfrun.api.sizes import bytes_of
+from perfrun.api.target import LLM, TargetSpec
+from perfrun.capabilities.base import Evidence, Outcome, ScenarioPlan, Settings, claim_of
+from perfrun.capabilities.engines import llm_of, model, server
+from perfrun.capabilities.memory_values import LEAK, measure
+from perfrun.capabilities.words.memory import NAME, VOCABULARY
+from perfrun.language import quantities
+from perfrun.language.model import Meaning, Quantity, Scenario
+from perfrun.language.vocabulary import Vocabulary
+from perfrun_kernels.contract import GRACE_SECONDS
+
+CHECKPOINT_SECONDS: Final = 60.0
+"""How often a pod hands in what it has: what is lost with it is less than this."""
+
+_SAMPLES: Final = 400
+"""Looks at memory over the whole time: enough for a slope, and few enough to disturb nothing."""
+
+
+class Memory:
+    """The capability; see the module."""
+
+    name = NAME
+
+    def vocabulary(self, target: TargetSpec | None) -> Vocabulary:  # noqa: ARG002 -- the same for every target
+        """Return the words of memory."""
+        return VOCABULARY
+
+    def plan(self, scenario: Scenario, target: TargetSpec, settings: Settings) -> ScenarioPlan:
+        """Return one pod stage and the claims that it answers.
+
+        Raises:
+            PlanError: the target names no model that could be run.
+        """
+        llm, wanted = llm_of(target, scenario.name, "watches the memory of"), target.memory
+        length = seconds(wanted.soak)
+        pod = Stage(
+            id=f"s{settings.index + 1}-{NAME}", scenario=settings.index, kind="pod", program=NAME,
+            parameters=_engine(wanted, llm) | _work(wanted, llm, length),
+            gpus=target.pods.gpus if llm.engine == "builtin" else 0, seconds=length, resumes=True,
+            start_timeout=seconds(target.pods.start_timeout), timeout=length + GRACE_SECONDS,
+            attempts=target.pods.attempts,
+        )  # fmt: skip
+        claims = {
+            index: _claim(step.meaning, pod.id, wanted)
+            for index, step in enumerate(scenario.steps)
+            if step.meaning is not None and step.meaning.capability == NAME and step.role == "outcome"
+        }
+        return ScenarioPlan(stages=(pod,), claims=claims)
+
+    def measure(self, claim: Claim, evidence: Evidence, confidence: float) -> Outcome:
+        """Return what the samples of all attempts together say."""
+        return measure(claim, evidence, confidence)
+
+
+def _engine(wanted: Wanted, llm: LLM) -> dict[str, JSON]:
+    """Return what the program must run, or ask."""
+    if llm.engine == "openai":
+        return {"engine": llm.engine} | server(wanted.model, llm)
+    return {
+        "engine": llm.engine, "model": model(wanted.model, llm), "device": llm.device,
+        "block_tokens": wanted.block_tokens, "blocks": wanted.blocks,
+    }  # fmt: skip
+
+
+def _work(wanted: Wanted, llm: LLM, length: float) -> dict[str, JSON]:
+    """Return what both engines are told: the batches, and for how long, in seconds."""
+    return {
+        "batches": wanted.batches, "batch_size": wanted.batch_size, "prefix_tokens": wanted.prefix_tokens,
+        "prefixes": wanted.prefixes, "unique_tokens": wanted.unique_tokens, "num_tokens": wanted.num_tokens,
+        "sampling": llm.sampling.model_dump(mode="json"), "soak_seconds": length, "samples_every": length / _SAMPLES,
+        "checkpoint_seconds": CHECKPOINT_SECONDS, "done_seconds": 0.0, "segments": 0,
+    }  # fmt: skip
+
+
+def _claim(meaning: Meaning, stage: str, wanted: Wanted) -> Claim:
+    if meaning.key == LEAK:
+        period = quantities.convert(meaning.values["period"], "s")
+        return claim_of(meaning, "MB", stage, bytes_of(wanted.leak_budget) / 1e6, period_s=period)
+    limit = meaning.limit or Quantity(0, "%")
+    return claim_of(meaning, "%", stage, quantities.convert(limit, "%"))
