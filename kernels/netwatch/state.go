@@ -68,7 +68,9 @@ func (c *container) state() containerState {
 	s := containerState{ID: c.id, Name: c.name, Cgroup: c.path, Before: c.throttled, TimeThen: c.throttling}
 	s.Now, s.Time = c.counts()
 	if c.freezer.Version == 2 {
-		s.Frozen = c.freezer.Counter("cgroup.events", "frozen") == 1
+		// Its tasks stop one by one, as soon as each gets to run: from the order on, or that of a group above it.
+		order, _ := c.freezer.Read("cgroup.freeze")
+		s.Frozen = order == "1" || c.freezer.Counter("cgroup.events", "frozen") == 1
 	} else {
 		text, _ := c.freezer.Read("freezer.state")
 		s.Frozen = text != "" && text != "THAWED"

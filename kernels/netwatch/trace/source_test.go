@@ -54,7 +54,7 @@ func kindsOf(events []Event) (kinds []string) {
 // who looks at the last moments only, and has to wait for a CPU before it can.
 func eventually(t *testing.T, source Source, since int64, what string, shows func([]Event) bool) {
 	t.Helper()
-	for range 100 {
+	for range 300 {
 		if shows(source.Window(since, now())) {
 			return
 		}
