@@ -57,7 +57,7 @@ def _asking(server: Reads, grid: Numbers, step: float) -> _Ask:
             # Two series of one instance, such as two of its disks: the larger one counts.
             values[name] = np.fmax(values[name], on_grid) if name in values else on_grid
         good = {name: each for name, each in sorted(values.items()) if np.isfinite(each).any()}
-        return good or Missing("NoSuchMetric", f"{what}: the server has no series for {query}")
+        return good or Missing("NoSuchMetric", f"{what}: the server has no series that answers its query")
 
     return ask
 

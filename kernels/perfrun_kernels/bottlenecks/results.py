@@ -28,7 +28,7 @@ def scalars(ranking: Ranking) -> dict[str, Scalar]:
         if isinstance(law, Missing):
             found[f"usl.{name}"] = Scalar(unit, None, law.sentence)
         else:
-            found |= _bounded(f"usl.{name}", unit, _part(law, name), "no peak of throughput is in sight")
+            found |= _bounded(f"usl.{name}", unit, _part(law, name), "no peak of throughput is beyond doubt")
     for rank, each in enumerate(ranking.resources, start=1):
         why = each.missing.sentence if each.missing is not None else "an instance of it is full already"
         found |= _bounded(f"bottleneck.{rank}.full_at", "1/s", each.full_at, why)
@@ -134,8 +134,8 @@ def scaling(ranking: Ranking) -> str:
         return f"throughput peaks at {top} with {law.at.value:.3g} requests in flight{beyond} ({costs})"
     if law.sigma.lower > 0:
         ceiling = law.lambda_.value / law.sigma.value
-        return f"no peak of throughput is in sight; contention bounds it at {svg.quantity(ceiling)}/s ({costs})"
-    return f"no peak of throughput is in sight ({costs}), up to {svg.quantity(_most(ranking))} requests in flight"
+        return f"no peak of throughput is beyond doubt; contention bounds it at {svg.quantity(ceiling)}/s ({costs})"
+    return f"no peak of throughput is beyond doubt ({costs}), up to {svg.quantity(_most(ranking))} requests in flight"
 
 
 def _upper(of: Interval) -> str:

@@ -23,7 +23,7 @@ _MOST_POINTS: Final = 1400
 _BEFORE: Final = 1.5
 """How much history is shown before what is foretold, as a multiple of the horizon."""
 
-_TALL: Final = 2.5
+_TALL: Final = 4.0
 """Error of a window at which its bar is cut, as a multiple of the median of all."""
 
 _GAP: Final = 3.0
