@@ -48,7 +48,7 @@ func TestWhatVersion2LacksIsRefusedAndWhatItHasHoldsUp(t *testing.T) {
 			}
 			b := bed.New(t)
 			look := &around{}
-			runner, err := NewRunner(faultOf(kind), look)
+			runner, err := NewRunner(faultOf("second-"+kind), look)
 			if err != nil {
 				t.Fatal(err)
 			}
