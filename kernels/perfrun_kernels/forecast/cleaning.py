@@ -117,24 +117,23 @@ def filled(values: Floats, seasons: tuple[int, ...]) -> Floats:
 def outlying(values: Floats, seasons: tuple[int, ...], missing: Mask) -> Mask:
     """Return which values fit neither the same time of the days around them nor that of the weeks around them.
 
-    A stretch that lasts longer than a quarter of the shortest season is no outlier.
+    Each hour is judged by how much that hour varies. A stretch that lasts longer than a quarter of the shortest season
+    is no outlier.
     """
-    if not seasons:
-        around = _median(np.array(list(_shifted(values, [-3, -2, -1, 1, 2, 3]))))
-        off = np.abs(values - around)
-        longest = 3
+    typical = float(np.median(np.abs(values))) + _TINY
+    # As logarithms a tenth is as far off as ten times; what is near 0 is not taken for far below.
+    scaled = np.log(values + typical / 20) if values.min() >= 0 else values / typical
+    if seasons:
+        around = [_median(_cycles(scaled, season, _NEIGHBOURS)) for season in seasons]
     else:
-        off = np.full(values.size, np.inf)
-        for season in seasons:
-            away = np.abs(values - _median(_cycles(values, season, _NEIGHBOURS)))
-            off = np.fmin(off, away)
-        longest = max(1, seasons[0] // 4)
-    off[~np.isfinite(off)] = 0.0
-    # What varies more where it is higher is judged by its level, and each hour by how much that hour varies.
-    size = np.maximum(np.abs(values), np.median(np.abs(values)) / 10 + _TINY)
-    relative = np.where(missing, np.nan, off / size)
-    usual = np.maximum(np.nanmedian(relative), _by_slot(relative, seasons[0] if seasons else 1))
-    found: Mask = np.nan_to_num(relative) > np.maximum(_OUTLYING * _MAD * usual, _LEAST_OUTLIER)
+        around = [_median(np.array(list(_shifted(scaled, [-3, -2, -1, 1, 2, 3]))))]
+    off = np.fmin.reduce([np.abs(scaled - each) for each in around])
+    off[missing] = np.nan
+    if not np.isfinite(off).any():
+        return np.zeros(values.size, dtype=np.bool_)
+    longest = max(1, seasons[0] // 4) if seasons else 3
+    usual = np.maximum(np.nanmedian(off), _by_slot(off, seasons[0] if seasons else 1))
+    found: Mask = np.nan_to_num(off) > np.maximum(_OUTLYING * _MAD * usual, _LEAST_OUTLIER)
     for start, end in stretches(found):
         if end - start > longest:
             found[start:end] = False
@@ -196,7 +195,11 @@ class _Search:
         medians = np.median(np.lib.stride_tricks.sliding_window_view(change, self.width), axis=1)
         steps = np.abs(medians[self.width :] - medians[: -self.width])
         offset = week + self.width
-        bound = max(self.deviations * _MAD * float(np.median(steps)), self.least)
+        # How they usually move is looked at away from the largest, which may be a shift.
+        apart = steps[np.abs(np.arange(steps.size) - np.argmax(steps)) > self.width]
+        if not apart.size:
+            return None
+        bound = max(self.deviations * _MAD * float(np.median(apart)), self.least)
         over = steps > bound
         over[: max(0, start - offset)] = False
         over[max(0, end - offset) :] = False

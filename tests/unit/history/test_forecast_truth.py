@@ -92,7 +92,7 @@ def _wounded(series, end):
     """Put a gap, an outlier and a deployment into it."""
     series = made.without(series, end - 5 * DAY, end - 5 * DAY + 3 * HOUR)
     series = made.scaled(series, end - 4 * DAY, end - 4 * DAY + 10 * MINUTE, 30.0)
-    return made.scaled(series, end - 6 * DAY, np.inf, 1.8)
+    return made.scaled(series, end - 6 * DAY, np.inf, 3.0)
 
 
 @pytest.fixture(scope="module")
