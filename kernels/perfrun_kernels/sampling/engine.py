@@ -176,6 +176,7 @@ def _facts(decoder: Decoder, parameters: BuiltinParameters) -> dict[str, Fact]:
         "top_p": sampling.top_p,
         "min_p": sampling.min_p,
         "repetition_penalty": sampling.repetition_penalty,
+        "presence_penalty": sampling.presence_penalty,
         "sampling_seed": sampling.seed,
         "torch": str(torch.__version__),
         "transformers": str(transformers.__version__),

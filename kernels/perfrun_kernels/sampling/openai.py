@@ -177,7 +177,7 @@ def request_body(parameters: OpenAIParameters, seed: int) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": parameters.model_name, "max_tokens": parameters.num_tokens, "stream": True,
         "stream_options": {"include_usage": True}, "temperature": sampling.temperature, "top_p": sampling.top_p,
-        "seed": seed,
+        "presence_penalty": sampling.presence_penalty, "seed": seed,
     }  # fmt: skip
     if parameters.api == "chat":
         body["messages"] = [{"role": "user", "content": prompt}]
@@ -221,7 +221,7 @@ def measure(parameters: OpenAIParameters, budget_seconds: float, progress: Progr
             "batch_size": parameters.batch_size,
             "prompt_tokens": parameters.prompt_tokens,
             "num_tokens": parameters.num_tokens,
-            "sampling_sent": "all" if parameters.extensions else "temperature, top_p, seed",
+            "sampling_sent": "all" if parameters.extensions else "temperature, top_p, presence_penalty, seed",
             "rounds": client.samples.rounds,
             "stop_reason": watch.reason,
             **client.facts(),

@@ -35,13 +35,17 @@ class Architecture:
 
 @attrs.frozen
 class SamplingOptions:
-    """How the next token is drawn; ``temperature`` 0 is greedy, ``top_k`` 0 keeps all tokens."""
+    """How the next token is drawn; ``temperature`` 0 is greedy, ``top_k`` 0 keeps all tokens.
+
+    ``repetition_penalty`` counts the tokens of prompt and answer, ``presence_penalty`` only those of the answer.
+    """
 
     temperature: float
     top_k: int
     top_p: float
     min_p: float
     repetition_penalty: float
+    presence_penalty: float
     seed: int
 
 
@@ -187,6 +191,7 @@ def _sampling(options: Arguments) -> SamplingOptions:
         top_p=options.number("top_p", 0.95, above=0, most=1),
         min_p=options.number("min_p", 0.0, least=0, below=1),
         repetition_penalty=options.number("repetition_penalty", 1.1, above=0),
+        presence_penalty=options.number("presence_penalty", 0.0, least=-2, most=2),
         seed=options.integer("seed", 0, least=0, most=MAX_SEED),
     )
 

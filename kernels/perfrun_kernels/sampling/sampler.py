@@ -1,4 +1,4 @@
-"""Drawing the next token: repetition penalty, temperature, top-k, top-p, min-p, in that order.
+"""Drawing the next token: repetition and presence penalty, temperature, top-k, top-p, min-p, in that order.
 
 The order and meaning are those of transformers and vLLM, so that a figure from here stands for a figure there. With
 top-k set, only k candidates of each row are ever sorted: sorting the whole vocabulary would cost more on a CPU than
@@ -93,21 +93,25 @@ def draw(logits: torch.Tensor, options: SamplingOptions, generator: torch.Genera
 class Drawer:
     """Draws the tokens of one generation and remembers which each row has seen.
 
-    Prompt tokens count as seen, as in transformers and vLLM.
+    To the repetition penalty prompt tokens count as seen, as in transformers and vLLM; to the presence penalty only
+    drawn ones do, as in vLLM and SGLang.
     """
 
     def __init__(self, options: SamplingOptions, prompt: torch.Tensor, vocabulary: int, seed: int) -> None:
         self._options = options
         self._generator = torch.Generator(device=prompt.device).manual_seed(seed)
-        self._seen: torch.Tensor | None = None
-        if options.repetition_penalty != 1:
-            self._seen = torch.zeros((prompt.shape[0], vocabulary), dtype=torch.bool, device=prompt.device)
-            self._seen.scatter_(1, prompt, value=True)
+        none = torch.zeros((prompt.shape[0], vocabulary), dtype=torch.bool, device=prompt.device)
+        self._seen = none.scatter(1, prompt, value=True) if options.repetition_penalty != 1 else None
+        self._drawn = none if options.presence_penalty != 0 else None
 
     def next(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the next token of each row, shape [rows]."""
-        if self._seen is None:
-            return draw(logits, self._options, self._generator)
-        tokens = draw(penalise(logits, self._seen, self._options.repetition_penalty), self._options, self._generator)
-        self._seen.scatter_(1, tokens.unsqueeze(1), value=True)
+        if self._seen is not None:
+            logits = penalise(logits, self._seen, self._options.repetition_penalty)
+        if self._drawn is not None:
+            logits = torch.where(self._drawn, logits - self._options.presence_penalty, logits)
+        tokens = draw(logits, self._options, self._generator)
+        for remembered in (self._seen, self._drawn):
+            if remembered is not None:
+                remembered.scatter_(1, tokens.unsqueeze(1), value=True)
         return tokens

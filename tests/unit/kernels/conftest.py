@@ -20,7 +20,9 @@ def tiny() -> Architecture:
 
 @pytest.fixture
 def options() -> SamplingOptions:
-    return SamplingOptions(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, seed=0)
+    return SamplingOptions(
+        temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, presence_penalty=0.0, seed=0
+    )
 
 
 @pytest.fixture

@@ -88,6 +88,7 @@ def test_both_interfaces_are_spoken(serve: Any, api: str, path: str) -> None:
     assert body["stream_options"] == {"include_usage": True}
     prompt = body["messages"][0]["content"] if api == "chat" else body["prompt"]
     assert len(prompt.split()) == 5
+    assert body["presence_penalty"] == 0.0
     assert "top_k" not in body
 
 

@@ -19,7 +19,7 @@ def test_what_is_left_out_gets_the_documented_defaults() -> None:
     assert (parameters.size, parameters.dtype, parameters.device, parameters.threads) == ("small", "auto", "auto", None)
     sampling = parameters.sampling
     assert (sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p) == (1.0, 50, 0.95, 0.0)
-    assert sampling.repetition_penalty == 1.1
+    assert (sampling.repetition_penalty, sampling.presence_penalty) == (1.1, 0.0)
     assert parameters.stopping.looks == ()
 
 
@@ -54,6 +54,10 @@ def test_the_openai_engine_takes_the_sequence_length_for_its_prompt() -> None:
         ({"model": {"config": CONFIG, "path": "/m"}}, "parameters.model.path is '/m'; expected no path beside config"),
         ({"sampling": {"top_p": 0}}, "parameters.sampling.top_p is 0; expected a number above 0 and at most 1"),
         ({"sampling": {"min_p": 1}}, "parameters.sampling.min_p is 1; expected a number at least 0 and below 1"),
+        (
+            {"sampling": {"presence_penalty": 3}},
+            "parameters.sampling.presence_penalty is 3; expected a number at least -2",
+        ),
         ({"sampling": {"temperature": float("nan")}}, "parameters.sampling.temperature is nan"),
         ({"looks": {}}, "parameters.looks is {}; expected a list of objects"),
         ({"looks": [{"samples": 5}]}, "parameters.limit_seconds is None; expected a number above 0"),

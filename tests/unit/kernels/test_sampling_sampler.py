@@ -17,7 +17,9 @@ FALSE_ALARM = 1e-6
 EDGE = 1e-5
 """Probabilities closer to a threshold than this may fall on either side by rounding."""
 
-PLAIN = SamplingOptions(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, seed=0)
+PLAIN = SamplingOptions(
+    temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, presence_penalty=0.0, seed=0
+)
 NAN, INF = math.nan, math.inf
 
 
@@ -124,6 +126,20 @@ def test_the_drawer_counts_prompt_and_drawn_tokens_as_seen() -> None:
     drawer = sampler.Drawer(options, torch.tensor([[0]]), vocabulary=4, seed=0)
     logits = torch.tensor([[3.0, 2.9, 2.8, 0.1]])
     assert [int(drawer.next(logits)) for _ in range(4)] == [1, 2, 0, 0]
+
+
+def test_the_presence_penalty_counts_drawn_tokens_but_not_the_prompt() -> None:
+    options = attrs.evolve(PLAIN, temperature=0.0, presence_penalty=0.25)
+    drawer = sampler.Drawer(options, torch.tensor([[0]]), vocabulary=4, seed=0)
+    logits = torch.tensor([[3.0, 2.9, 2.8, 0.1]])
+    assert [int(drawer.next(logits)) for _ in range(4)] == [0, 1, 2, 0]
+
+
+def test_both_penalties_come_in_their_order() -> None:
+    options = attrs.evolve(PLAIN, temperature=0.0, repetition_penalty=2.0, presence_penalty=-1.5)
+    drawer = sampler.Drawer(options, torch.tensor([[2]]), vocabulary=3, seed=0)
+    logits = torch.tensor([[4.0, 3.0, 4.9]])
+    assert [int(drawer.next(logits)) for _ in range(2)] == [0, 0]
 
 
 def test_without_a_penalty_nothing_is_remembered() -> None:
