@@ -59,14 +59,27 @@ func (b *budget) used() used { return used{node.Now(), idleTime()} }
 
 // idleTime is how long the node's CPUs had nothing to do, waiting for disks included.
 func idleTime() time.Duration {
-	text, _ := os.ReadFile("/proc/stat")
-	fields := strings.Fields(string(text))
+	fields := strings.Fields(processors()[0])
 	if len(fields) < 6 {
 		return 0
 	}
 	idle, _ := strconv.ParseInt(fields[4], 10, 64)
 	waiting, _ := strconv.ParseInt(fields[5], 10, 64)
 	return time.Duration(idle+waiting) * time.Second / ticks
+}
+
+// cpuCount is how many the node has, whichever of them this container may use.
+func cpuCount() int { return max(1, len(processors())-1) }
+
+// processors are the lines of /proc/stat about all of them together, and about each.
+func processors() (lines []string) {
+	text, _ := os.ReadFile("/proc/stat")
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "cpu") {
+			lines = append(lines, line)
+		}
+	}
+	return append(lines, "")[:max(1, len(lines))]
 }
 
 // run keeps the budget until the context ends.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"runtime"
 	"testing"
 	"time"
 
@@ -46,5 +47,14 @@ func TestOnlyWhatOthersLackCountsAndAnIdleNodeIsProbedAsOrdered(t *testing.T) {
 	b.look(time.Second, 50*time.Millisecond, time.Second, 0.01)
 	if b.crew.Interval() != interval || b.books.Longest != 5*time.Millisecond {
 		t.Errorf("idle again: %v, %+v", b.crew.Interval(), b.books)
+	}
+}
+
+func TestTheNodesProcessorsAndTheirIdleTimeAreSeen(t *testing.T) {
+	if cpuCount() < runtime.NumCPU() {
+		t.Errorf("%d processors, of which this process may use %d", cpuCount(), runtime.NumCPU())
+	}
+	if idle := idleTime(); idle <= 0 {
+		t.Errorf("idle for %v since the machine was started", idle)
 	}
 }

@@ -161,7 +161,7 @@ func (w *watch) baseline(ctx context.Context) error {
 	}
 	// In the fastest tenth of the answers nobody waited. About half of that is the server's, the rest the prober's own.
 	w.budget = &budget{
-		share: w.config.Probe.Budget / 100, cpus: float64(runtime.NumCPU()), interval: w.crew.Interval(),
+		share: w.config.Probe.Budget / 100, cpus: float64(cpuCount()), interval: w.crew.Interval(),
 		serving: time.Duration(all.ValueAtQuantile(10) / 2), crew: w.crew, source: w.source,
 	}
 	ready.At, ready.Baseline, ready.Deadline = node.Now(), summarize(all), float64(deadline)/1e3
