@@ -187,7 +187,8 @@ def notes(found: Asked) -> tuple[str, ...]:
     if names:
         told.append(
             "Where another job scrapes the same exporters less often, its series count too: take them out of that "
-            'job, or name the series to be judged in spec.telemetry.metrics, as node_memory_MemAvailable_bytes{job="perfrun-node"}.'
+            "job, or name the series to be judged in spec.telemetry.metrics, as "
+            'node_memory_MemAvailable_bytes{job="perfrun-node"}.'
         )
     return tuple(told)
 
