@@ -25,6 +25,8 @@ const (
 	// calm is for how long all pods answer in time before a spike is made, and patience for how long that is waited for.
 	calm     = 50 * time.Millisecond
 	patience = 8 * time.Second
+	// places are more than there are goroutines.
+	places = 16
 	// afterwards the last spike's answer may still come.
 	afterwards = 500 * time.Millisecond
 	fewest     = 10 // answers without which there is no baseline
@@ -67,8 +69,9 @@ func runWatch(ctx context.Context, c *Config, l *lines) error {
 		return &failure{"NoEventSource", err.Error()}
 	}
 	defer w.source.Close()
-	// The probers' thread needs no other's processor to go on.
-	runtime.GOMAXPROCS(runtime.NumCPU() + 3)
+	// The probers' thread needs no other's place in Go's scheduler to go on: one that others hold is of no use while they
+	// wait for a processor.
+	runtime.GOMAXPROCS(runtime.NumCPU() + places)
 	finish := w.startProbers()
 	defer finish()
 	w.facilities()
