@@ -26,6 +26,9 @@ REQUEST_ENV: Final = "PERFRUN_REQUEST"
 RESULT_URL_ENV: Final = "PERFRUN_RESULT_URL"
 """Environment variable with the URL that takes the result by PUT; absent when a parent reads standard output."""
 
+PARTIAL_QUERY: Final = "partial=1"
+"""Query of that URL with which a pod hands in what it has while it goes on; the newest replaces the one before."""
+
 TOKEN_FILE_ENV: Final = "PERFRUN_TOKEN_FILE"  # noqa: S105 -- the path of a token, not a token
 """Environment variable with the path of the projected token."""
 

@@ -70,6 +70,10 @@ class Destination:
             url = f"{url}/{index}"
         return cls(url, environ.get(contract.TOKEN_FILE_ENV, ""), environ.get(contract.CA_FILE_ENV, ""))
 
+    def partial(self) -> Destination:
+        """Return where what the program has goes while it goes on."""
+        return attrs.evolve(self, url=f"{self.url}?{contract.PARTIAL_QUERY}")
+
 
 @attrs.frozen
 class Pacing:

@@ -23,20 +23,6 @@ Progress = Callable[[str], None]
 
 
 @attrs.frozen
-class Task:
-    """What a program gets: its unchecked ``parameters``, the seconds that measuring may take, and where to report.
-
-    ``index`` says which of the pods of an Indexed Job this is, None where it is no such pod. All of them get the same
-    request.
-    """
-
-    parameters: Mapping[str, Any]
-    budget_seconds: float
-    progress: Progress
-    index: int | None = None
-
-
-@attrs.frozen
 class Measurement:
     """What a program measured; ``started`` and ``finished`` bound the measuring itself in seconds since the epoch."""
 
@@ -48,6 +34,29 @@ class Measurement:
     histograms: Mapping[str, Histogram] = attrs.field(factory=dict)
     tables: Mapping[str, Table] = attrs.field(factory=dict)
     attachments: Mapping[str, Attachment] = attrs.field(factory=dict)
+
+
+Checkpoint = Callable[[Measurement], None]
+"""Takes a measurement while the program goes on; it waits for a few seconds at most, and nothing comes of a failure."""
+
+
+def _keep_nothing(_: Measurement) -> None:
+    """Take a checkpoint where nobody wants it."""
+
+
+@attrs.frozen
+class Task:
+    """What a program gets: its unchecked ``parameters``, the seconds that measuring may take, and where to report.
+
+    ``index`` says which of the pods of an Indexed Job this is, None where it is no such pod. All of them get the same
+    request. ``checkpoint`` hands in what the program would return if it ended now, which counts if its pod is lost.
+    """
+
+    parameters: Mapping[str, Any]
+    budget_seconds: float
+    progress: Progress
+    index: int | None = None
+    checkpoint: Checkpoint = _keep_nothing
 
 
 Program = Callable[[Task], Measurement]

@@ -22,6 +22,8 @@ from perfrun_kernels.program import Task, find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from perfrun_kernels.program import Measurement
 RESULT_PREFIX: Final = "perfrun-result: "
 """What the one line on standard output begins with that holds the result as JSON."""
 
@@ -46,14 +48,14 @@ def main(environ: Mapping[str, str]) -> int:
         tell(str(error))
         leave_message(log, str(error)[: contract.TERMINATION_LIMIT // 4])
         return EXIT_NO_REQUEST
+    destination = Destination.of(environ)
     with terminable() as order:
-        result = run(request, order, index)
+        result = run(request, order, index, destination)
     line = result.to_json()
     sys.stdout.write(f"{RESULT_PREFIX}{line}\n")
     sys.stdout.flush()
     leave_message(log, result.summary())
     tell(f"{result.outcome} {result.reason} {result.message}".strip())
-    destination = Destination.of(environ)
     if destination is None:
         return EXIT_DELIVERED
     patience = TERMINATED_HANDIN_SECONDS if result.reason == "Terminated" else contract.HANDIN_SECONDS
@@ -99,24 +101,29 @@ def terminable() -> Iterator[Order]:
     yield order
 
 
-def run(request: Request, order: Order, index: int | None = None) -> Result:
+def run(
+    request: Request, order: Order, index: int | None = None, destination: Destination | None = None
+) -> Result:  # fmt: skip
     """Run the request's program and return its result; nothing that it raises gets past here.
 
-    ``index`` is this pod's in an Indexed Job, where it is one.
+    ``index`` is this pod's in an Indexed Job, where it is one. Checkpoints go to the ``destination``, if there is one.
     """
+
+    def checkpoint(measured: Measurement) -> None:
+        if destination is None:
+            return
+        try:
+            put(destination.partial(), _completed(request, measured).to_json(), 0.0)
+        except (HandInError, ValueError) as error:
+            tell(f"a checkpoint was not taken: {error}")
+
     started = time.time()
     try:
         order.raises = True
         program = find(request.kind)
-        measured = program(Task(request.parameters, request.budget_seconds, tell, index))
+        measured = program(Task(request.parameters, request.budget_seconds, tell, index, checkpoint))
         order.raises = False
-        result = Result(
-            run=request.run, stage=request.stage, attempt=request.attempt, outcome="Completed",
-            started=measured.started, finished=measured.finished, series=dict(measured.series),
-            scalars=dict(measured.scalars), facts=dict(measured.facts),
-            histograms=dict(measured.histograms), tables=dict(measured.tables),
-            attachments=dict(measured.attachments),
-        )  # fmt: skip
+        result = _completed(request, measured)
         result.to_json()
     except BaseException as error:  # noqa: BLE001 -- the operator must hear of any end
         order.raises = False
@@ -130,6 +137,15 @@ def run(request: Request, order: Order, index: int | None = None) -> Result:
             facts=error.facts if isinstance(error, UnmeasurableError) else {},
         )  # fmt: skip
     return result
+
+
+def _completed(request: Request, measured: Measurement) -> Result:
+    return Result(
+        run=request.run, stage=request.stage, attempt=request.attempt, outcome="Completed",
+        started=measured.started, finished=measured.finished, series=dict(measured.series),
+        scalars=dict(measured.scalars), facts=dict(measured.facts), histograms=dict(measured.histograms),
+        tables=dict(measured.tables), attachments=dict(measured.attachments),
+    )  # fmt: skip
 
 
 def explain(error: BaseException, kind: str, spent_seconds: float) -> tuple[Outcome, str, str]:

@@ -195,6 +195,11 @@ def result_path(run_uid: str, stage: str, attempt: int) -> str:
     return f"{artifact_root(run_uid)}/{stage}/{attempt}/result.json"
 
 
+def checkpoint_path(run_uid: str, stage: str, attempt: int) -> str:
+    """Return where is kept what one attempt handed in while it went on, relative to the artifact store."""
+    return f"{artifact_root(run_uid)}/{stage}/{attempt}/checkpoint.json"
+
+
 def shard_path(run_uid: str, stage: str, attempt: int, shard: int) -> str:
     """Return where the result of one generator of an attempt is kept, relative to the artifact store."""
     return f"{artifact_root(run_uid)}/{stage}/{attempt}/{shard}/result.json"

@@ -29,7 +29,7 @@ from perfrun.lifecycle.values import (
     RunObservation,
 )
 from perfrun.measuring.promql import with_window
-from perfrun.ports import Cluster, result_path
+from perfrun.ports import Cluster, checkpoint_path, result_path
 
 if TYPE_CHECKING:
     from perfrun.adapters.drive import World
@@ -53,11 +53,14 @@ async def observe_run(run: Run, world: World) -> RunObservation:
         )
     # Pods are read before results: a pod that was seen to end has handed in what it ever will.
     pods = await world.cluster.pods_of(run)
-    results, answers, images = await asyncio.gather(
-        _results(run, frozen, world), _answers(run, frozen, world), _images(run, frozen.target.selector, world.cluster)
-    )
+    results, checkpoints, answers, images = await asyncio.gather(
+        _results(run, frozen, world), _checkpoints(run, frozen, world), _answers(run, frozen, world),
+        _images(run, frozen.target.selector, world.cluster),
+    )  # fmt: skip
     kept = await _kept(run, frozen, results, world.cluster)
-    seen = RunObservation(pods=pods, results=results, answers=answers, images=images, kept=kept)
+    seen = RunObservation(
+        pods=pods, results=results, checkpoints=checkpoints, answers=answers, images=images, kept=kept
+    )  # fmt: skip
     return await disturbed(run, needs(run), seen, world.cluster, world.artifacts)
 
 
@@ -138,6 +141,23 @@ async def _result(run: Run, stage: Stage, state: StageStatus, world: World) -> H
     path = result_path(run.meta.uid, stage.id, state.attempt)
     who = f"pod {state.pod}" if stage.kind == "pod" else f"the agent of {stage.id}"
     return await handed_in(world.artifacts, path, stage.id, who)
+
+
+async def _checkpoints(run: Run, frozen: Frozen, world: World) -> Mapping[str, Mapping[int, HandedIn]]:
+    """Return what attempts at the open scenario's stages that resume had handed in while they went on."""
+    states = {each.id: each for each in run.status.stages}
+    mine = [each for each in frozen.plan.stages if each.resumes and each.scenario == len(run.status.scenarios)]
+    found: dict[str, Mapping[int, HandedIn]] = {}
+    for stage in mine:
+        attempts = range(1, states[stage.id].attempt + 1)
+        read = await asyncio.gather(*(_checkpoint(run, stage, each, world) for each in attempts))
+        found[stage.id] = {number: each for number, each in zip(attempts, read, strict=True) if each is not None}
+    return found
+
+
+async def _checkpoint(run: Run, stage: Stage, attempt: int, world: World) -> HandedIn | None:
+    path = checkpoint_path(run.meta.uid, stage.id, attempt)
+    return await handed_in(world.artifacts, path, f"{stage.id}.checkpoint-{attempt}", f"attempt {attempt}")
 
 
 async def _answers(run: Run, frozen: Frozen, world: World) -> Mapping[str, QueryAnswer]:

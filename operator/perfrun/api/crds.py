@@ -95,6 +95,7 @@ KINDS: Final = (
             ("Scenarios", "string", ".status.summary", "Scenarios passed of all.", 0),
             ("Message", "string", ".status.message", "Why, in one sentence.", 0),
             ("Duration", "string", ".status.duration", "How long it took.", 0),
+            ("Saved", "string", ".status.saved", "Measuring time that the evidence did not need.", 1),
             _AGE,
         ),
         selectable=(".spec.featureRef", ".spec.targetRef", ".status.phase"),

@@ -87,6 +87,9 @@ class StageStatus(Model):
     message: str = Field(default="", description="The same in a sentence.")
     broken: bool = Field(default=False, description="Whether the run itself failed, not the world around it.")
     artifact: str = Field(default="", description="Digest of the stored result.")
+    saved_seconds: float | None = Field(
+        default=None, description="Seconds of its budget that were left when the evidence sufficed."
+    )
     start_at: Time | None = Field(default=None, description="When all generators of a load begin together.")
     serving: tuple[ServingNode, ...] = Field(default=(), description="Who served when a load began.")
     rate: float | None = Field(default=None, description="The rate that a load found or was given, 1/s.")
@@ -182,6 +185,9 @@ class RunStatus(Model):
     message: str = Field(default="", description="Why, in one sentence.")
     summary: str = Field(default="", description="Scenarios passed of all, such as 2/3.")
     duration: str = Field(default="", description="How long it took, such as 1m32s.")
+    saved: str = Field(
+        default="", description="Measuring time that its budgets allowed and the evidence did not need, such as 1m48s."
+    )
     started_at: Time | None = Field(default=None, description="When it began.")
     finished_at: Time | None = Field(default=None, description="When it finished.")
     frozen: Frozen | None = Field(default=None, description="Copies of feature, target and plan.")

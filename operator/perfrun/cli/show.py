@@ -25,6 +25,7 @@ from perfrun.api.verdicts import Verdict
 from perfrun.cli.foretold import forecast_lines
 from perfrun.cli.pictures import Picture
 from perfrun.judging.wording import SYMBOLS, limit_number, number, quantity
+from perfrun.lifecycle.saving import saved_lines
 from perfrun.lifecycle.telling import fault_line, scaling_line
 
 STYLES: Final = {
@@ -98,10 +99,12 @@ def table(evidence: Evidence, console: Console) -> None:
 
 
 def changes(status: RunStatus, scenario: int | None) -> list[str]:
-    """Return what was done to the cluster for a judged scenario, a line each; None is for what belongs to none."""
+    """Return what was done for a judged scenario, and not needed, a line each; None is for what belongs to none."""
     stages = status.frozen.plan.stages if status.frozen is not None else ()
     places = {stage.id: stage.scenario for stage in stages if stage.scenario < len(status.scenarios)}
     lines = [f"fault: {fault_line(fault)}" for fault in status.faults if places.get(fault.id) == scenario]
+    if scenario is not None:
+        lines += [f"saved: {line}" for line in saved_lines(status, scenario)]
     if scenario is None and status.scaling is not None:
         lines.append(f"scaling: {scaling_line(status.scaling)}")
     return lines
@@ -135,6 +138,8 @@ def headline(evidence: Evidence) -> Text:
         line.append(f"  {status.summary} scenarios passed")
     if status.duration:
         line.append(f" in {status.duration}")
+    if status.saved:
+        line.append(f", {status.saved} saved")
     if status.message:
         line.append(f"\n{status.message}")
     return line

@@ -23,6 +23,7 @@ from perfrun.controller.telemetry import Telemetry
 from perfrun.lifecycle.attachments import media_type_of
 from perfrun.lifecycle.values import Key
 from perfrun.ports import Artifacts, Cluster, Unavailable
+from perfrun_kernels.contract import PARTIAL_QUERY
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +109,10 @@ def _taking(services: Services) -> Callable[[web.Request], Awaitable[web.Respons
             if not info.get(name, "0").isdecimal():
                 return _told(404, f"found {name} {info[name]!r}, expected a number")
         shard = int(info["shard"]) if "shard" in info else None
-        place = Place(info["namespace"], info["run"], info["stage"], int(info["attempt"]), shard)
+        partial = request.query_string == PARTIAL_QUERY
+        if partial and shard is not None:
+            return _told(404, "a generator hands in its result only, and nothing before")
+        place = Place(info["namespace"], info["run"], info["stage"], int(info["attempt"]), shard, partial)
         token = bearer(request.headers.get("Authorization"))
         reply = await services.results.take(place, token, await request.read())
         services.telemetry.result(reply.status)

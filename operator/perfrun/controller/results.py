@@ -20,7 +20,7 @@ from perfrun.controller.access import Access, DeniedError
 from perfrun.lifecycle.values import Key, Run
 from perfrun.manifests.agents import DEFAULT_NAMESPACE
 from perfrun.manifests.names import agent_name, pod_name
-from perfrun.ports import Artifacts, Cluster, result_path, shard_path
+from perfrun.ports import Artifacts, Cluster, checkpoint_path, result_path, shard_path
 from perfrun_kernels.contract import ContractError, Result
 
 MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
@@ -28,16 +28,22 @@ MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
 
 @attrs.frozen
 class Place:
-    """What a result claims to be the result of; ``shard`` is the generator's number, of a load that several make."""
+    """What a result claims to be the result of.
+
+    ``shard`` is the generator's number, of a load that several make. A ``partial`` one is what the pod has so far.
+    """
 
     namespace: str
     run: str
     stage: str
     attempt: int
     shard: int | None = None
+    partial: bool = False
 
     def path(self, run_uid: str) -> str:
         """Return where the result is kept."""
+        if self.partial:
+            return checkpoint_path(run_uid, self.stage, self.attempt)
         if self.shard is None:
             return result_path(run_uid, self.stage, self.attempt)
         return shard_path(run_uid, self.stage, self.attempt, self.shard)
@@ -72,10 +78,11 @@ class Results:
         self._locks = tuple(asyncio.Lock() for _ in range(64))
 
     async def take(self, place: Place, token: str, body: bytes) -> Reply:
-        """Store a result and wake its run.
+        """Store a result and wake its run, or store what a pod has so far.
 
-        The same content again is accepted again; other content is a conflict. Raises DeniedError where the token is
-        not that of the pod that makes this attempt, Unavailable where the API server or the store did not answer.
+        The same content again is accepted again; other content is a conflict, unless it is partial: the newest counts.
+        Raises DeniedError where the token is not that of the pod that makes this attempt, Unavailable where the API
+        server or the store did not answer.
         """
         caller = await self._access.pod(token)
         run = await self._cluster.run(Key("PerfRun", place.namespace, place.run))
@@ -84,6 +91,8 @@ class Results:
         await self._check_pod(place, run, (caller.namespace, caller.pod, caller.pod_uid))
         path = place.path(run.meta.uid)
         async with self._locks[hash(path) % len(self._locks)]:
+            if place.partial:
+                return await self._keep(place, run, path, body)
             return await self._store(place, run, path, body)
 
     async def _check_pod(self, place: Place, run: Run, caller: tuple[str, str, str]) -> None:
@@ -126,6 +135,16 @@ class Results:
             await self._artifacts.put(path, body)
         self._wake(Key("PerfRun", place.namespace, place.run))
         return Reply(400, problem) if problem else Reply(200, "stored")
+
+    async def _keep(self, place: Place, run: Run, path: str, body: bytes) -> Reply:
+        """Keep a checkpoint; nobody waits for it, and nothing is made of one that is no result."""
+        result, problem = parsed(body)
+        if result is None or (problem := of_another(place, result)):
+            return Reply(400, problem)
+        if run.status.phase.finished:
+            return Reply(410, f"PerfRun {place.run} is finished ({run.status.phase}); nothing is added to it")
+        await self._artifacts.put(path, body)
+        return Reply(200, "stored")
 
 
 def expected_agents(run: Run, place: Place) -> tuple[str, ...]:

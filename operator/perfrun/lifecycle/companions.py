@@ -122,7 +122,7 @@ def _step(stage: Stage, load: StageStatus, scene: Scene) -> Progress | Trouble:
     if (result := scene.seen.results.get(stage.id)) is not None:
         if isinstance(result.result, Result) and result.result.reason == "LateStart":
             return Trouble("LateStart", result.result.message, again=True)
-        return handed_in(was, result, scene.now)
+        return handed_in(stage, was, result, scene.now)
     if pod is None and was.state == "Starting":
         return _start(stage, was, begins, scene)
     return _seen(stage, was, pod, begins, scene.now)

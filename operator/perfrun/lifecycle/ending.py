@@ -19,6 +19,7 @@ from perfrun.api.verdicts import Verdict
 from perfrun.judging.run import RunJudgement, judge_run
 from perfrun.lifecycle.evidence import report
 from perfrun.lifecycle.progress import final
+from perfrun.lifecycle.saving import saved
 from perfrun.lifecycle.scaling import restore_scaling
 from perfrun.lifecycle.sizing import fitted
 from perfrun.lifecycle.undoing import undo
@@ -115,7 +116,7 @@ def _conclude(work: Work, suffix: str) -> Work:
     status = status.replace(
         phase=phase, verdict=verdict.verdict, reason=verdict.reason, message=(verdict.message + suffix)[:1024],
         summary=verdict.summary, finished_at=work.now, images=dict(work.seen.images),
-        duration=elapsed(status.started_at or work.now, work.now),
+        duration=elapsed(status.started_at or work.now, work.now), saved=saved(status),
     )  # fmt: skip
     event = Emit("Normal" if phase is Phase.PASSED else "Warning", phase.value, status.message)
     stores = (Store("report", report(status).encode()),) if status.scenarios else ()

@@ -17,6 +17,8 @@ from perfrun.capabilities.base import Evidence, FoundPeak, QueryAnswer
 from perfrun.capabilities.peak import found
 from perfrun.lifecycle.attachments import attached
 from perfrun.lifecycle.keeping import records
+from perfrun.lifecycle.resuming import earlier
+from perfrun.lifecycle.resuming import links as links_to_checkpoints
 from perfrun.lifecycle.values import Missing, RunObservation, Store
 from perfrun_kernels.contract import Result
 
@@ -42,15 +44,16 @@ def by_stage(stages: Iterable[Stage], status: RunStatus, seen: RunObservation) -
 def _evidence(stage: Stage, state: StageStatus, loads: Mapping[str, Evidence], seen: RunObservation) -> Evidence:
     if stage.kind == "query":
         return _answer(stage, state, loads.get(str(stage.parameters.get("after") or ""), Evidence()), seen)
+    before = earlier(stage, state, seen) if stage.resumes else ()
     if state.state == "Lost":
-        return _lost(state)
+        return attrs.evolve(_lost(state), earlier=before)
     if stage.kind == "ids":
         return Evidence(ids=seen.ids.get(stage.id))
     handed_in = seen.results.get(stage.id)
     if stage.kind == "pod" and (handed_in is None or not isinstance(handed_in.result, Result)):
         return _result_lost(f"the result of pod {state.pod} was", state.pod)
     result = handed_in.result if handed_in is not None and isinstance(handed_in.result, Result) else None
-    return Evidence(result=result, pod=state.pod, kept=records(stage, result, seen.kept))
+    return Evidence(result=result, pod=state.pod, kept=records(stage, result, seen.kept), earlier=before)
 
 
 def _along(
@@ -138,11 +141,13 @@ def _result_lost(what: str, pod: str) -> Evidence:
 
 
 def links(stages: Iterable[Stage], status: RunStatus, seen: RunObservation) -> tuple[ArtifactLink, ...]:
-    """Return the links to the results that these stages handed in."""
-    done = [each for each in stages if any(state.id == each.id and state.state == "Done" for state in status.stages)]
+    """Return the links to what these stages handed in."""
+    mine = tuple(stages)
+    done = [each for each in mine if any(state.id == each.id and state.state == "Done" for state in status.stages)]
     pods = (seen.results[each.id].link for each in done if each.id in seen.results)
     shards = (handed_in.link for each in done for _, handed_in in sorted(seen.shards.get(each.id, {}).items()))
-    return (*pods, *shards)
+    checkpoints = (link for each in mine for link in links_to_checkpoints(each, seen))
+    return (*pods, *shards, *checkpoints)
 
 
 def record(index: int, stages: Iterable[Stage], status: RunStatus, seen: RunObservation) -> tuple[Store, ...]:

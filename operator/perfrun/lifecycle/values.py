@@ -179,7 +179,8 @@ class RunObservation:
     """The world as one run sees it, gathered at one moment.
 
     ``feature`` and ``target`` are read only while nothing is frozen yet. ``pods`` are this run's, by name.
-    ``results`` are those of each stage's current attempt, by stage id. ``answers`` are of query stages under way.
+    ``results`` are those of each stage's current attempt, by stage id; ``checkpoints`` are what the attempts at a stage
+    that resumes had so far, by stage id and number. ``answers`` are of query stages under way.
     ``images`` are the image digests of the pods under test, by pod name and container (``web-0/server``).
 
     What follows is read for runs that load or break something. ``shards`` are the results of generator pods by stage
@@ -196,6 +197,7 @@ class RunObservation:
     target: TargetSpec | Missing | None = None
     pods: Mapping[str, PodView] = attrs.field(factory=dict)
     results: Mapping[str, HandedIn] = attrs.field(factory=dict)
+    checkpoints: Mapping[str, Mapping[int, HandedIn]] = attrs.field(factory=dict)
     answers: Mapping[str, QueryAnswer] = attrs.field(factory=dict)
     images: Mapping[str, str] = attrs.field(factory=dict)
     shards: Mapping[str, Mapping[int, HandedIn]] = attrs.field(factory=dict)

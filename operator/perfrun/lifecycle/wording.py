@@ -9,7 +9,12 @@ _MINUTE = 60
 
 def elapsed(start: dt.datetime, end: dt.datetime) -> str:
     """Return how long something took: 850ms, 12.4s, 3m05s, 2h07m."""
-    total = max(0.0, (end - start).total_seconds())
+    return lasting((end - start).total_seconds())
+
+
+def lasting(length: float) -> str:
+    """Return a length in seconds, nothing where it is negative, in the same way."""
+    total = max(0.0, length)
     if total < 1:
         return f"{total * 1000:.0f}ms"
     if total < _MINUTE:

@@ -17,6 +17,8 @@ from perfrun.api.run import Phase
 from perfrun.api.target import Metric
 from perfrun.api.verdicts import Verdict
 from perfrun.capabilities.base import QueryAnswer
+from perfrun.capabilities.memory import Memory
+from perfrun.capabilities.optimization import Optimization
 from perfrun.lifecycle.decide_run import decide_run
 from perfrun.lifecycle.values import PodView, RunObservation, StartPod
 
@@ -126,7 +128,9 @@ async def test_an_undefined_step_ends_the_run_with_its_place():
     assert "3:" in status.message
 
 
-async def test_a_capability_that_is_not_built_is_inconclusive_and_named():
+async def test_a_capability_that_is_not_built_is_inconclusive_and_named(monkeypatch):
+    monkeypatch.setattr(Optimization, "plan", lambda *_: None)
+    monkeypatch.setattr(Memory, "plan", lambda *_: None)
     sim = sim_with_run((FEATURES / "gpu_kernel_optimization.feature").read_text())
     status = await settle(sim)
     assert (status.phase, status.reason) == (Phase.INCONCLUSIVE, "NotImplemented")
