@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -100,9 +101,7 @@ func (t *timed) arrived() int64 {
 			if stamp.Nano() == 0 {
 				return 0
 			}
-			var wall unix.Timespec
-			_ = unix.ClockGettime(unix.CLOCK_REALTIME, &wall)
-			return node.Now() - (wall.Nano() - stamp.Nano())
+			return node.Now() - (time.Now().UnixNano() - stamp.Nano())
 		}
 		size := (int(about.Len) + 7) &^ 7
 		if size < header || size > len(rest) {
