@@ -1,0 +1,1 @@
+"""The memory program: a pipeline of concurrent batches whose memory is watched for as long as one likes."""
