@@ -48,7 +48,7 @@ def evidence(
     result = Result(
         run="r", stage="s1-optimization", attempt=1, outcome="Completed", started=1e9, finished=1e9 + 20,
         series=series if speedup else {}, facts=facts if facts is not None else CUDA,
-        scalars={name: Scalar("1", each, "" if each is not None else "it is not known") for name, each in numbers.items()}
+        scalars={name: Scalar("1", each, "it is not known" if each is None else "") for name, each in numbers.items()}
         | ({"speed": Scalar("1", None, why)} if why else {}),
     )  # fmt: skip
     return Evidence(result=result, pod="pod-1")

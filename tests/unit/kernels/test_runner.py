@@ -1,5 +1,7 @@
 import signal
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import ModuleType
 from typing import Any
 
@@ -9,6 +11,7 @@ import torch
 from perfrun_kernels import program, runner
 from perfrun_kernels.contract import Request, Result, Scalar, Series
 from perfrun_kernels.faults import BrokenMeasurementError, Terminated, UnmeasurableError
+from perfrun_kernels.handin import Destination
 from perfrun_kernels.program import Measurement, Task
 
 REQUEST = Request(run="r", stage="s", attempt=2, kind="probe", parameters={"a": 1}, budget_seconds=9)
@@ -18,12 +21,12 @@ REQUEST = Request(run="r", stage="s", attempt=2, kind="probe", parameters={"a": 
 def run(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return what makes a Result from a program given as a function."""
 
-    def go(probe: Any, request: Request = REQUEST) -> Result:
+    def go(probe: Any, request: Request = REQUEST, destination: Destination | None = None) -> Result:
         module = ModuleType("probe_program")
         module.run = probe  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "probe_program", module)
         monkeypatch.setattr(program, "KINDS", {"probe": "probe_program"})
-        return runner.run(request, runner.Order())
+        return runner.run(request, runner.Order(), None, destination)
 
     return go
 
@@ -44,6 +47,46 @@ def test_what_was_measured_becomes_a_completed_result(run: Any) -> None:
     assert (result.run, result.stage, result.attempt, result.outcome) == ("r", "s", 2, "Completed")
     assert (result.started, result.finished, result.facts) == (1.0, 2.0, {"z": "w"})
     assert Result.from_json(result.to_json()) == result
+
+
+class Operator(ThreadingHTTPServer):
+    """Takes what is PUT, with the status that it is told."""
+
+    def __init__(self, status: int) -> None:
+        taken: list[tuple[str, Result]] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_PUT(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                taken.append((self.path, Result.from_json(body.decode())))
+                self.send_response(status)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Stay quiet."""
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.taken = taken
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+
+@pytest.mark.parametrize("status", [200, 500, 403])
+def test_what_a_program_has_is_handed_in_while_it_goes_on(run: Any, status: int) -> None:
+    def probe(task: Task) -> Measurement:
+        task.checkpoint(Measurement(1.0, 2.0, {}, {"y": Scalar("1", 3.0)}, {}))
+        task.checkpoint(Measurement(1.0, 2.0, {"x": Series("s", [float("nan")])}, {}, {}))
+        return Measurement(1.0, 4.0, {}, {"y": Scalar("1", 5.0)}, {})
+
+    operator = Operator(status)
+    result = run(probe, destination=Destination(f"http://127.0.0.1:{operator.server_port}/results/n/r/s/2"))
+    operator.shutdown()
+    operator.server_close()
+    assert (result.finished, result.outcome) == (4.0, "Completed")
+    # One try each, whatever comes of it; what no result can hold is not sent.
+    [(path, part)] = operator.taken
+    assert path == "/results/n/r/s/2?partial=1"
+    assert (part.outcome, part.attempt, part.finished, part.scalars["y"].value) == ("Completed", 2, 2.0, 3.0)
+    assert run(probe).outcome == "Completed"
 
 
 @pytest.mark.parametrize(
