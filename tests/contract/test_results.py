@@ -26,8 +26,8 @@ from perfrun.controller.telemetry import Telemetry
 from perfrun.lifecycle.values import Key, Run, StartLoad, StopLoad
 from perfrun.manifests.labels import RUN_UID
 from perfrun.manifests.names import agent_name, pod_name
-from perfrun.ports import result_path, shard_path
-from perfrun_kernels.contract import AUDIENCE, Result
+from perfrun.ports import checkpoint_path, result_path, shard_path
+from perfrun_kernels.contract import AUDIENCE, PARTIAL_QUERY, Result
 
 pytestmark = pytest.mark.contract
 
@@ -51,6 +51,15 @@ class Endpoint:
         path = f"/results/{self.bench.namespace}/{run}/{stage}/{attempt}{shard and f'/{shard}'}"
         async with self.session.put(path, data=body, headers=headers) as answer:
             return answer.status, (await answer.json())["message"]
+
+    async def checkpoint(self, body: bytes, token: str | None, attempt: int = 1, shard: str = "") -> tuple[int, str]:
+        path = f"/results/{self.bench.namespace}/run/{STAGE.id}/{attempt}{shard}?{PARTIAL_QUERY}"
+        async with self.session.put(path, data=body, headers={"Authorization": f"Bearer {token}"}) as answer:
+            return answer.status, (await answer.json())["message"]
+
+    async def kept(self) -> bytes | None:
+        found = await self.bench.artifacts.get(checkpoint_path(self.run.meta.uid, STAGE.id, 1))
+        return None if found is None else found[1]
 
     async def get(self, path: str, token: str | None = None) -> tuple[int, bytes]:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -114,6 +123,27 @@ async def test_the_right_pod_hands_in_and_its_run_is_woken(endpoint: Endpoint) -
     assert await endpoint.put(body, await endpoint.token(pod_of(endpoint))) == (200, "stored")
     assert await endpoint.stored() == body
     assert endpoint.woken == [Key("PerfRun", endpoint.bench.namespace, "run")]
+
+
+async def test_a_checkpoint_is_kept_beside_the_result_and_the_newest_counts(endpoint: Endpoint) -> None:
+    token = await endpoint.token(pod_of(endpoint))
+    for body in (result("first"), result("second")):
+        assert await endpoint.checkpoint(body, token) == (200, "stored")
+        assert await endpoint.kept() == body
+    assert await endpoint.stored() is None
+    assert endpoint.woken == []
+    assert await endpoint.put(result("all"), token) == (200, "stored")
+    assert await endpoint.kept() == body
+
+
+async def test_a_checkpoint_is_held_to_what_a_result_is_held_to(endpoint: Endpoint) -> None:
+    token = await endpoint.token(pod_of(endpoint))
+    assert (await endpoint.checkpoint(result(), "x"))[0] in (401, 403)
+    assert (await endpoint.checkpoint(result(), token, attempt=2))[0] == 403
+    assert (await endpoint.checkpoint(b"hello, world", token))[0] == 400
+    assert (await endpoint.checkpoint(result(attempt=2), token))[0] == 400
+    assert (await endpoint.checkpoint(result(), token, shard="/0"))[0] == 404
+    assert await endpoint.kept() is None
 
 
 async def test_the_same_again_is_taken_again_and_another_is_a_conflict(endpoint: Endpoint) -> None:
