@@ -78,6 +78,8 @@ def summary(price: Cost) -> str:
     """Return a plan's cost in one sentence."""
     pods = f"{price.pods} pod{'s' if price.pods != 1 else ''} ({price.pods_at_most} at most)"
     gpus = f"{price.gpus} GPU{'s' if price.gpus != 1 else ''} at once"
+    if price.gpus:
+        gpus += f" for {price.gpu_seconds:.0f} GPU-seconds ({price.gpu_seconds_at_most:.0f} at most)"
     parts = [pods, gpus, f"{price.queries} queries"]
     if price.requests:
         parts.append(f"{price.requests:.0f} requests")
@@ -99,17 +101,19 @@ def _work(scenario: PlannedScenario, stages: list[Stage]) -> Table | Text:
     table = Table(box=None, expand=True, padding=(0, 0, 0, 2), header_style="dim")
     table.add_column("stage", no_wrap=True)
     table.add_column("work", ratio=1)
-    for name in ("GPUs", "expected", "at most"):
+    held = any(stage.gpus for stage in stages)
+    for name in ("GPUs", *(("GPU-seconds",) if held else ()), "expected", "at most"):
         table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     for stage in stages:
-        table.add_row(*_stage(stage))
+        table.add_row(*_stage(stage, held=held))
     return table
 
 
-def _stage(stage: Stage) -> tuple[str, ...]:
+def _stage(stage: Stage, *, held: bool) -> tuple[str, ...]:
+    """Return a row; ``held`` says that GPU-seconds are told in it."""
     price = cost(Plan(scenarios=(), stages=(stage,)))
-    figures = str(price.gpus), length(price.seconds), length(price.seconds_at_most)
-    return stage.id, _told(stage), *figures
+    gpus = (str(price.gpus), *((f"{price.gpu_seconds:.0f}",) if held else ()))
+    return stage.id, _told(stage), *gpus, length(price.seconds), length(price.seconds_at_most)
 
 
 def _told(stage: Stage) -> str:
@@ -149,6 +153,10 @@ def _pod(stage: Stage) -> str:
             return _telemetry(stage.parameters)
         case "forecast":
             return _forecast(stage.parameters)
+        case "precision":
+            return _precision(stage.parameters)
+        case "memory":
+            return _memory(stage.parameters)
         case _:
             return _briefly(f"pod {stage.program}", stage)
 
@@ -166,6 +174,17 @@ def _telemetry(told: dict[str, Any]) -> str:
 def _forecast(told: dict[str, Any]) -> str:
     ahead = ", ".join(f"{each['name']} {span(each['horizon_s'])} ahead" for each in told["metrics"])
     return f"foretell {ahead}, tried on {told['windows']} windows of the last {span(told['lookback_s'])}"
+
+
+def _precision(told: dict[str, Any]) -> str:
+    what = f"the model in {told['path']}" if told["path"] else "the pretrained encoder that comes with perfrun"
+    how = f"on up to {told['items']} items and in {told['rounds']} turns"
+    return f"convert {what} to {told['precision']}, compare both {how}"
+
+
+def _memory(told: dict[str, Any]) -> str:
+    work = f"{told['batches']} batches of {told['batch_size']} prompts under way for {span(told['soak_seconds'])}"
+    return f"keep {work}, and look at memory whenever all are done"
 
 
 def _query(stage: Stage) -> str:
