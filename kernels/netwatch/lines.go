@@ -119,7 +119,6 @@ type endLine struct {
 	Missed   uint64      `json:"missed"`
 	Alarms   uint64      `json:"alarms"`
 	Stalled  uint64      `json:"stalled"`
-	Spared   uint64      `json:"spared"`
 	Budget   budgetBooks `json:"budget"`
 	Latency  string      `json:"latency_hdr"`
 	CPU      float64     `json:"cpu_seconds"`

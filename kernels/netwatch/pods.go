@@ -85,7 +85,7 @@ func (p *pod) address(port int) netip.AddrPort {
 func (p *pod) watched(port int) trace.Target {
 	target := trace.Target{NetNS: p.space.NetNS, Addr: p.address(port), PIDs: p.space.Tasks()}
 	if p.space.Ifindex > 0 {
-		target.Ifindex, target.Devs = p.space.Ifindex, []string{p.space.Device, p.space.Inside}
+		target.Devs = []string{p.space.Device, p.space.Inside}
 	}
 	return target
 }

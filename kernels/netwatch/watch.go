@@ -278,7 +278,7 @@ func (w *watch) end(total probe.Books, stopped, clean bool) {
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
 	w.lines.write(endLine{
 		Type: "end", At: node.Now(), Stopped: stopped, Probes: total.Probes, Answered: total.Answered, Missed: total.Missed,
-		Alarms: total.Alarms, Stalled: total.Stalled, Spared: total.Spared, Budget: w.budget.books, Latency: string(latency),
+		Alarms: total.Alarms, Stalled: total.Stalled, Budget: w.budget.books, Latency: string(latency),
 		CPU:  float64(usage.Utime.Nano()+usage.Stime.Nano()) / 1e9,
 		Lost: w.source.Lost(), LateMax: float64(total.LateMax) / 1e3, Clean: clean,
 	})

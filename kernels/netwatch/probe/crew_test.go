@@ -4,19 +4,12 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"perfrun.dev/netwatch/node"
 )
 
-// seeing says what it is told of others' answers.
-type seeing struct {
-	asked atomic.Int64
-	alive func() int64
-}
+// seeing counts what it is told of.
+type seeing struct{ asked atomic.Int64 }
 
 func (s *seeing) Ask(int) { s.asked.Add(1) }
-
-func (s *seeing) Alive(int) int64 { return s.alive() }
 
 func crewOf(t *testing.T, sight Trace, interval time.Duration) (*Prober, *Crew, func() Books) {
 	p := New(0, newServer(t, nil).address(t), "/", func(uint16) {}, sight, make(chan News, 100))
@@ -29,35 +22,12 @@ func crewOf(t *testing.T, sight Trace, interval time.Duration) (*Prober, *Crew, 
 	}
 }
 
-func TestWhatOthersWereAnsweredSparesMostProbes(t *testing.T) {
-	sight := &seeing{alive: node.Now}
-	p, _, stop := crewOf(t, sight, 2*time.Millisecond)
-	p.Arm(time.Second)
-	time.Sleep(400 * time.Millisecond)
-	books := stop()
-	if books.Probes < 5 || books.Spared < 5*books.Probes || books.Probes != books.Answered {
-		t.Errorf("%+v", books)
-	}
-	if int(sight.asked.Load()) < int(books.Probes) {
-		t.Errorf("the trace was told of %d probes of %d", sight.asked.Load(), books.Probes)
-	}
-}
-
-func TestOldAnswersSpareNothingNorAnyBeforeAlarmsAreRaised(t *testing.T) {
-	for name, each := range map[string]struct {
-		alive func() int64
-		armed time.Duration
-	}{
-		"old":       {func() int64 { return node.Now() - int64(100*time.Millisecond) }, time.Second},
-		"not known": {func() int64 { return 0 }, time.Second},
-		"not armed": {node.Now, 0},
-	} {
-		p, _, stop := crewOf(t, &seeing{alive: each.alive}, 2*time.Millisecond)
-		p.Arm(each.armed)
-		time.Sleep(100 * time.Millisecond)
-		if books := stop(); books.Spared > 0 || books.Probes < 5 {
-			t.Errorf("%s: %+v", name, books)
-		}
+func TestTheTraceIsToldOfEveryProbe(t *testing.T) {
+	sight := &seeing{}
+	_, _, stop := crewOf(t, sight, 2*time.Millisecond)
+	time.Sleep(100 * time.Millisecond)
+	if books := stop(); books.Probes < 5 || books.Probes != books.Answered || sight.asked.Load() != int64(books.Probes) {
+		t.Errorf("told of %d; %+v", sight.asked.Load(), books)
 	}
 }
 

@@ -26,8 +26,6 @@ const (
 	// then gets to deliver what came meanwhile.
 	stalled = int64(500 * time.Microsecond)
 	grace   = int64(300 * time.Microsecond)
-	// spared is how many probes in a row others' answers may stand for.
-	spared = 7
 	// lost is for how long connections have to fail before the pod is said to be gone.
 	lost = int64(time.Second)
 )
@@ -56,8 +54,7 @@ type News struct {
 // Books are what a prober counted.
 type Books struct {
 	Probes, Answered, Missed, Alarms, Stalled uint64
-	Spared                                    uint64 // probes that were not needed, as the pod answered others meanwhile
-	LateMax                                   int64  // from a probe's time by the schedule until it was sent, once alarms are raised
+	LateMax                                   int64 // from a probe's time by the schedule until it was sent, once alarms are raised
 	Latency                                   *hdr.Histogram
 }
 
@@ -65,8 +62,6 @@ type Books struct {
 type Trace interface {
 	// Ask is called before target number n is asked.
 	Ask(n int)
-	// Alive is when target number n last answered anybody (CLOCK_MONOTONIC), 0: not known.
-	Alive(n int) int64
 }
 
 // Prober sends one probe at a time to one address. A Crew lets it.
@@ -98,7 +93,6 @@ type Prober struct {
 	written     bool
 	overdue     bool
 	extended    int64
-	sparing     int // probes in a row
 	current     News
 	goodSince   int64 // since the last alarm; 0: not yet
 	quiet       bool
@@ -162,7 +156,7 @@ func (p *Prober) turn(now, interval int64) (due int64) {
 	}
 	if now >= p.next {
 		if !p.outstanding {
-			p.begin(now, interval)
+			p.begin(now)
 		}
 		p.schedule(now, interval)
 	}
@@ -172,22 +166,11 @@ func (p *Prober) turn(now, interval int64) (due int64) {
 	return p.next
 }
 
-// begin sends the next probe, unless it is not wanted or not needed.
-func (p *Prober) begin(now, interval int64) {
+// begin sends the next probe, unless it is not wanted.
+func (p *Prober) begin(now int64) {
 	if p.paused.Store(p.pausing.Load()); p.paused.Load() {
 		return
 	}
-	if p.deadline.Load() > 0 && p.sparing < spared {
-		// Whom it answers says nothing about the pod: what counts is that it does.
-		if alive := p.trace.Alive(p.number); alive > now-interval/2 {
-			p.sparing++
-			p.books.Spared++
-			p.next = alive // from which the next one is due
-			p.good(now)
-			return
-		}
-	}
-	p.sparing = 0
 	p.send(now)
 }
 
@@ -293,7 +276,6 @@ func (b *Books) Add(other Books) {
 	b.Missed += other.Missed
 	b.Alarms += other.Alarms
 	b.Stalled += other.Stalled
-	b.Spared += other.Spared
 	b.LateMax = max(b.LateMax, other.LateMax)
 	b.Latency.Merge(other.Latency)
 }

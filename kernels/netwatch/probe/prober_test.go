@@ -43,12 +43,10 @@ func (s *server) address(t *testing.T) netip.AddrPort {
 	return at
 }
 
-// blind sees nothing of what others are answered.
+// blind sees nothing of what is asked.
 type blind struct{}
 
 func (blind) Ask(int) {}
-
-func (blind) Alive(int) int64 { return 0 }
 
 // start runs a prober; the function ends it.
 func start(to netip.AddrPort, told func(uint16)) (*Prober, chan News, func() Books) {

@@ -169,7 +169,7 @@ func (b *bed) target() Target {
 		id, _ := strconv.Atoi(one.Name())
 		threads = append(threads, id)
 	}
-	return Target{NetNS: b.spaces[1], Addr: podAddress, PIDs: threads, Ifindex: b.index, Devs: []string{"vethpod", "eth0"}}
+	return Target{NetNS: b.spaces[1], Addr: podAddress, PIDs: threads, Devs: []string{"vethpod", "eth0"}}
 }
 
 // connect opens a prober's connection and watches it.

@@ -178,8 +178,6 @@ func (s *bpfSource) Lost() uint64 {
 
 func (s *bpfSource) Ask(n int) { s.shared.ask(n) }
 
-func (s *bpfSource) Alive(n int) int64 { return s.shared.alive(n) }
-
 func (s *bpfSource) Reader(n int) int { return s.shared.reader(n) }
 
 // Cost lets the kernel time the programs for a while, and leaves out what that itself takes: most of what a program that

@@ -154,10 +154,8 @@ func (s *ftraceSource) Watch(targets []Target, ports []uint16) error {
 	return nil
 }
 
-// Ask, Alive, Reader and Cost: ftrace writes down whatever it is told to, and knows nothing else.
+// Ask, Reader and Cost: ftrace writes down whatever it is told to, and knows nothing else.
 func (s *ftraceSource) Ask(int) {}
-
-func (s *ftraceSource) Alive(int) int64 { return 0 }
 
 func (s *ftraceSource) Reader(int) int { return 0 }
 

@@ -47,11 +47,10 @@ type Event struct {
 
 // Target is a place that a prober asks.
 type Target struct {
-	NetNS   uint32 // the inode of its network namespace
-	Addr    netip.AddrPort
-	PIDs    []int    // the tasks (threads) that live there; only ftrace needs them
-	Ifindex int      // the node's device that leads to it, 0: none does; only BPF needs it
-	Devs    []string // the devices that its packets cross; only ftrace needs them, and takes all where there are none
+	NetNS uint32 // the inode of its network namespace
+	Addr  netip.AddrPort
+	PIDs  []int    // the tasks (threads) that live there; only ftrace needs them
+	Devs  []string // the devices that its packets cross; only ftrace needs them, and takes all where there are none
 }
 
 // The sources, best first.
@@ -86,8 +85,6 @@ type Source interface {
 	// Ask is called before target number n is asked: from then until the answer is at the prober's socket everything is
 	// recorded, and between only which tasks were made to stop. Ftrace records always.
 	Ask(n int)
-	// Alive is when target number n last sent anybody a short answer (CLOCK_MONOTONIC), 0: not known.
-	Alive(n int) int64
 	// Reader is the task that read target number n's last request, 0: not known.
 	Reader(n int) int
 	// Cost is what share of a CPU the programs took while they were looked at for so long; false: that is not known.

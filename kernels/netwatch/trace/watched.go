@@ -55,6 +55,9 @@ func (s *bpfSource) Watch(targets []Target, ports []uint16) error {
 		ends[endOf(target.Addr)] = askedBy{from.As16(), uint32(n)}
 		spaces[target.NetNS] = 1
 	}
+	if len(targets) == 0 {
+		s.shared.shut()
+	}
 	var bits, maybe [8192]byte
 	for space := range spaces {
 		maybe[space>>3&8191] |= 1 << (space & 7)
@@ -65,7 +68,6 @@ func (s *bpfSource) Watch(targets []Target, ports []uint16) error {
 	return errors.Join(
 		replace(s.programs.Maps["targets"], ends),
 		replace(s.programs.Maps["spaces"], spaces),
-		s.programs.Variables["leads_to"].Set(s.shared.watch(targets)),
 		s.programs.Variables["ports"].Set(bits),
 		s.programs.Variables["may_be"].Set(maybe),
 	)

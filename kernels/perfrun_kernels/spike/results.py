@@ -170,8 +170,7 @@ def _pod_index(pods: Sequence[Pod], ip: str) -> int:
 
 def _scalars(watch: Watch, setting: Setting, counts: Mapping[str, Any], found: Sorted) -> dict[str, Scalar]:
     scalars = {
-        name: Scalar("probes", float(counts.get(name, 0)))
-        for name in ("probes", "answered", "missed", "alarms", "spared")
+        name: Scalar("probes", float(counts.get(name, 0))) for name in ("probes", "answered", "missed", "alarms")
     }
     ordered = setting.order.rounds * len(setting.order.inject)
     false = sum(each.false_alarm for each in watch.incidents.values())

@@ -14,7 +14,7 @@ from perfrun_kernels.contract import Result
 _PLAIN: Final = ("source", "events", "missing", "kernel", "prober", "overhead", "pods", "left_out", "watched")
 """Facts of the agent that are told as they are: which facilities of the kernel it used, and on what."""
 
-_COUNTS: Final = ("probes", "answered", "missed", "spared", "alarms", "false_alarms", "events.lost")
+_COUNTS: Final = ("probes", "answered", "missed", "alarms", "false_alarms", "events.lost")
 _MILLISECONDS: Final = ("deadline", "baseline.p50", "baseline.p99", "baseline.max", "late.max", "interval.max")
 _DONE: Final[Mapping[Answer, str]] = {
     "detect": "detected", "identify": "identified", "locate": "located", "trace": "traced",

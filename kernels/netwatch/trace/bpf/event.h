@@ -16,8 +16,7 @@ enum {
 	// A probe is short: longer segments are somebody's bulk, and shorter ones acknowledge without saying anything.
 	SHORTEST = 67,
 	LONGEST = 16384,
-	SMALL = 1600, // what a segment with a whole short answer has at most
-	TARGETS = 64, // that have a bit in open, and a life
+	TARGETS = 64, // that have a bit in open
 	DROPS = 2, // reasons from here on are drops: 0 and 1 are "not dropped" and "consumed"
 	WAIT_NS = 1000000000, // who runs on a CPU that a task waits for is told for no longer
 };
@@ -59,23 +58,14 @@ const volatile u8 has_state = 1;  // sched_switch says in which state the task b
 const volatile u8 has_reason = 1; // kfree_skb says why
 const volatile u32 mask = 0;      // of the number of places that each CPU has for events, a power of two
 
-// Whether target n answers others than the prober: when the device that leads to its pod last received a short segment
-// of the port that is asked.
-struct life {
-	u64 at;
-	u32 ifindex, port; // the port as on the wire
-};
-
 // What the probers' threads read and write too, as memory.
 struct shared {
 	// A bit for each target that is being asked. While there is none, only tasks that are made to stop are recorded:
 	// most of the time nothing is under way that could be late, and all the rest would be written in vain.
 	u64 open;
-	struct life lives[TARGETS];
 	u32 readers[TARGETS]; // the task that read target n's last request
 } shared SEC(".data.shared");
 
-u8 leads_to[8192]; // by the last bits of a device's number: the target's + 1
 u8 ports[8192];  // a bit for each port: one of the probers'
 u8 may_be[8192]; // a bit for the last bits of each namespace in spaces: most tasks are in none of them
 

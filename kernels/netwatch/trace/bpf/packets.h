@@ -73,29 +73,6 @@ static __attribute__((noinline)) int probe(struct sk_buff *skb, struct event *e)
 	return target;
 }
 
-// Notes that a pod answers: a short segment of the port that is asked came from it.
-inline void note_life(struct sk_buff *skb)
-{
-	struct net_device *dev = GET(skb, dev);
-	u32 ifindex = dev ? GET(dev, ifindex) : 0;
-	u32 number = leads_to[ifindex & 8191], len = GET(skb, len);
-	if (!number || number > TARGETS || len < SHORTEST || len > SMALL)
-		return;
-	struct life *life = &shared.lives[number - 1];
-	u16 protocol = GET(skb, protocol), at = GET(skb, network_header);
-	if (life->ifindex != ifindex || at == 0xffff)
-		return;
-	u8 *from = GET(skb, head) + at;
-	u8 ip[60];
-	if (protocol == IPV4 && !bpf_probe_read_kernel(ip, 24, from)) {
-		if (ip[9] == TCP && ip[0] == 0x45 && *(u16 *)(ip + 20) == life->port)
-			life->at = bpf_ktime_get_ns();
-	} else if (protocol == IPV6 && !bpf_probe_read_kernel(ip, 44, from)) {
-		if (ip[6] == TCP && *(u16 *)(ip + 40) == life->port)
-			life->at = bpf_ktime_get_ns();
-	}
-}
-
 // Whether skb may be a prober's by its length, which most others' may not.
 inline int fits(struct sk_buff *skb)
 {
@@ -177,11 +154,7 @@ TRACEPOINT(net_dev_start_xmit) int dev_xmit(u64 *ctx) { return next((void *)ctx[
 
 TRACEPOINT(netif_rx) int netif_rx(u64 *ctx) { return next((void *)ctx[0], NETIF_RX); }
 
-TRACEPOINT(netif_receive_skb) int netif_receive(u64 *ctx)
-{
-	note_life((void *)ctx[0]);
-	return first((void *)ctx[0], NETIF_RECEIVE);
-}
+TRACEPOINT(netif_receive_skb) int netif_receive(u64 *ctx) { return first((void *)ctx[0], NETIF_RECEIVE); }
 
 TRACEPOINT(kfree_skb) int drop(u64 *ctx) // (skb, location, reason)
 {
