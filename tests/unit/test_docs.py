@@ -43,7 +43,12 @@ def test_make_help_names_every_target_that_people_call():
         assert re.search(rf"^  make {target} +\w", said, re.MULTILINE), target
 
 
-@pytest.mark.parametrize("page", ["target.md", "load.md", "faults.md", "network.md", "spikes.md", "telemetry.md"])
+PAGES_ON_TARGETS = [
+    "target.md", "load.md", "faults.md", "network.md", "spikes.md", "telemetry.md", "kernels.md", "memory.md",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("page", PAGES_ON_TARGETS)
 def test_the_examples_in_the_pages_on_targets_are_targets(page):
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
     assert blocks
