@@ -16,6 +16,7 @@ SIZES = ("small", "medium", "large")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 DEVICES = ("auto", "cpu", "cuda")
 APIS = ("chat", "completions")
+SERVERS = ("vllm", "sglang", "tgi", "llamacpp", "triton")
 MAX_BATCH = 4096
 MAX_TOKENS = 1_000_000
 MAX_SEED = 2**63 - 1
@@ -92,12 +93,17 @@ class BuiltinParameters:
 
 @attrs.frozen
 class OpenAIParameters:
-    """A request to stream from an OpenAI-compatible server; ``batch_size`` streams run at once."""
+    """A request to stream from an OpenAI-compatible server; ``batch_size`` streams run at once.
+
+    ``server`` says what it is, "" where nobody said; ``metrics_url`` is where it shows its metrics, "" for its default.
+    """
 
     url: str
     model_name: str
     api: str
     api_key_env: str | None
+    server: str
+    metrics_url: str
     extensions: bool
     stall_seconds: float
     max_failed_rounds: int
@@ -145,6 +151,9 @@ def _openai(arguments: Arguments) -> OpenAIParameters:
     url, name = arguments.text("url"), arguments.text("model_name")
     if url is None or not url.startswith(("http://", "https://")):
         arguments.complain("url", url, "the server's base URL, such as http://vllm:8000/v1")
+    metrics_url = arguments.text("metrics_url") or ""
+    if metrics_url and not metrics_url.startswith(("http://", "https://")):
+        arguments.complain("metrics_url", metrics_url, "a URL, such as http://vllm:8000/metrics")
     if name is None:
         arguments.complain("model_name", name, "the model's name as the server's /models lists it")
     length = "prompt_tokens" if arguments.has("prompt_tokens") else "sequence_length"
@@ -155,6 +164,8 @@ def _openai(arguments: Arguments) -> OpenAIParameters:
         model_name=name or "",
         api=arguments.choice("api", "chat", APIS),
         api_key_env=arguments.text("api_key_env"),
+        server=arguments.choice("server", "", ("", *SERVERS)),
+        metrics_url=metrics_url,
         extensions=arguments.flag("extensions", default=False),
         stall_seconds=arguments.number("stall_seconds", 30.0, above=0),
         max_failed_rounds=arguments.integer("max_failed_rounds", 5, least=1),
