@@ -65,7 +65,9 @@ KINDS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "forecast": "perfrun_kernels.forecast.main",
         "load": "perfrun_kernels.load.main",
+        "memory": "perfrun_kernels.memory.main",
         "network": "perfrun_kernels.network.main",
+        "precision": "perfrun_kernels.precision.main",
         "sampling": "perfrun_kernels.sampling.main",
         "telemetry": "perfrun_kernels.telemetry.main",
     }

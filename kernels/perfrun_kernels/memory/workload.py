@@ -21,7 +21,7 @@ SEGMENT_STRIDE = 7_368_787
 
 
 class Prompts:
-    """Makes the prompts of one attempt, batch by batch; the same seed makes the same ones."""
+    """Makes the prompts of one attempt, batch by batch; the same seed makes the same ones. ``made`` counts them."""
 
     def __init__(self, work: Work, vocabulary: int) -> None:
         self._work = work
@@ -29,24 +29,20 @@ class Prompts:
         self._draw = random.Random(work.seed + SEGMENT_STRIDE * work.segments)  # noqa: S311 -- prompts, no secrets
         self._stride = next(each for each in range(vocabulary // 2 | 1, 0, -1) if math.gcd(each, vocabulary) == 1)
         self._prefixes = [self._tokens(work.prefix_tokens, index) for index in range(work.prefixes)]
-        self._made = 0
+        self.made = 0
 
     def batch(self) -> list[Sequence[int]]:
         """Return the next batch of prompts as token ids."""
         return [self._next() for _ in range(self._work.batch_size)]
 
-    def queries(self) -> int:
-        """Return the prompt tokens made so far."""
-        return self._made * self._work.prompt_tokens
-
     def ideal(self) -> int:
-        """Return how many of them an unlimited cache finds: all of a prefix but the first time."""
-        return max(0, self._made - self._work.prefixes) * self._work.prefix_tokens
+        """Return how many of their tokens an unlimited cache finds: all of a prefix but the first time."""
+        return max(0, self.made - self._work.prefixes) * self._work.prefix_tokens
 
     def _next(self) -> Sequence[int]:
-        prefix = self._prefixes[self._made % self._work.prefixes]
-        prompt = prefix + self._tokens(self._work.unique_tokens, self._made)
-        self._made += 1
+        prefix = self._prefixes[self.made % self._work.prefixes]
+        prompt = prefix + self._tokens(self._work.unique_tokens, self.made)
+        self.made += 1
         return prompt
 
     def _tokens(self, count: int, number: int) -> array[int]:

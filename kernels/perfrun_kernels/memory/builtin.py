@@ -1,0 +1,72 @@
+"""The memory of the built-in engine under concurrent batches: what is run, and what a result says of it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import torch
+
+from perfrun_kernels.memory.allocators import CudaAllocator, HostAllocator
+from perfrun_kernels.memory.pipeline import soak
+from perfrun_kernels.memory.readings import collected
+from perfrun_kernels.memory.watching import Watching
+from perfrun_kernels.memory.workload import Prompts
+from perfrun_kernels.paged.engine import PagedEngine
+from perfrun_kernels.sampling import cpus
+from perfrun_kernels.sampling.memory import NvmlWatch
+from perfrun_kernels.sampling.models import choose_device, load
+
+if TYPE_CHECKING:
+    from perfrun_kernels.memory.allocators import Allocator
+    from perfrun_kernels.memory.parameters import Builtin
+    from perfrun_kernels.program import Fact, Measurement, Task
+    from perfrun_kernels.sampling.models import Decoder
+
+
+def measure(parameters: Builtin, task: Task) -> Measurement:
+    """Load the model, then keep batches under way and watch, for what is left of the soak or of the budget.
+
+    Raises:
+        UnmeasurableError: the device or the model that the request names is not there.
+        BrokenMeasurementError: the model's numbers are worthless.
+    """
+    work = parameters.work
+    threads = parameters.decode.threads or cpus.usable()
+    torch.set_num_threads(threads)
+    device = choose_device(parameters.decode.device)
+    nvml = NvmlWatch(device).now if device.type == "cuda" else None
+    decoder = load(parameters.decode, device)
+    task.progress(f"model ready: {decoder.parameters} parameters, {decoder.dtype}, {decoder.device}, {threads} threads")
+    seconds = min(work.left_seconds, task.budget_seconds)
+    with torch.inference_mode(), collected():
+        engine = PagedEngine(decoder, parameters.decode.sampling, parameters.blocks, parameters.block_tokens)
+        prompts = Prompts(work, decoder.vocabulary)
+        allocator: Allocator = CudaAllocator(device, nvml) if nvml is not None else HostAllocator()
+        watching = Watching(
+            engine, prompts, allocator, task, _facts(decoder, parameters), int(seconds / work.samples_every) + 2
+        )
+        soak(engine, prompts, work, seconds, watching, time.perf_counter)
+    return watching.measurement()
+
+
+def _facts(decoder: Decoder, parameters: Builtin) -> dict[str, Fact]:
+    work, cuda = parameters.work, decoder.device.type == "cuda"
+    return {
+        "engine": "builtin",
+        "device": decoder.device.type,
+        "device_name": str(torch.cuda.get_device_name(decoder.device)) if cuda else cpus.name(),
+        "dtype": decoder.dtype,
+        "parameters": decoder.parameters,
+        "model_size": parameters.decode.size,
+        "model_digest": decoder.digest,
+        "batches": work.batches,
+        "batch_size": work.batch_size,
+        "prefix_tokens": work.prefix_tokens,
+        "prefixes": work.prefixes,
+        "unique_tokens": work.unique_tokens,
+        "num_tokens": work.num_tokens,
+        "block_tokens": parameters.block_tokens,
+        "blocks": parameters.blocks,
+        "torch": str(torch.__version__),
+    }
