@@ -18,6 +18,7 @@ from perfrun.api.plan import Claim
 from perfrun.api.run import Source, TimeWindow
 from perfrun.capabilities.base import Evidence, Measured, NotMeasured, Outcome, Refuted, Unproven
 from perfrun.capabilities.evidence import moment, source, unmeasured
+from perfrun.capabilities.gpu import spoilt
 from perfrun.capabilities.history import span
 from perfrun.capabilities.sampling_values import describe
 from perfrun.language import quantities
@@ -81,6 +82,8 @@ def _fragmentation(claim: Claim, evidence: Evidence, parts: Sequence[Result]) ->
         scalar = parts[-1].scalars.get("fragmentation.worst")
         said = scalar.reason if scalar is not None else ""
         return _nothing(reason, said or "the benchmark pod looked at no allocator", evidence, parts)
+    if (why := _spoilt(parts)) is not None:
+        return _nothing(*why, evidence, parts)
     value = quantities.convert(Quantity(100 * max(worst), "%"), claim.unit)
     measured = _measured((value, value, value), len(worst), "at the worst moment", evidence, parts)
     retries, ooms = _sum(parts, "allocator.retries") or 0.0, _sum(parts, "allocator.ooms") or 0.0
@@ -111,6 +114,8 @@ def _leak(claim: Claim, evidence: Evidence, parts: Sequence[Result], confidence:
         scalar = parts[-1].scalars.get("leak")
         said = scalar.reason if scalar is not None else ""
         return _nothing("TooFewSamples", said or "too few samples tell whether memory grows", evidence, parts)
+    if len(rises) > 1 and (why := _spoilt(parts)) is not None:
+        return _nothing(*why, evidence, parts)
     period, watched = float(claim.parameters["period_s"]), _watched(parts)
     worst = max(rises, key=lambda each: each.upper)
     lower = max(each.lower for each in rises)
@@ -158,6 +163,10 @@ def _column(table: Table, name: str) -> list[float]:
 
 def _watched(parts: Sequence[Result]) -> float:
     return math.fsum(part.finished - part.started for part in parts)
+
+
+def _spoilt(parts: Sequence[Result]) -> tuple[str, str] | None:
+    return next((why for part in parts if (why := spoilt(part)) is not None), None)
 
 
 def _number(result: Result, name: str) -> float | None:

@@ -15,6 +15,7 @@ from perfrun.api.plan import Claim
 from perfrun.api.run import Source
 from perfrun.capabilities.base import Evidence, Measured, NotMeasured, Outcome
 from perfrun.capabilities.evidence import source, unmeasured, window
+from perfrun.capabilities.gpu import disturbed
 from perfrun.capabilities.sampling_values import describe
 from perfrun.language import quantities
 from perfrun.language.model import Quantity
@@ -58,6 +59,8 @@ def _speed(claim: Claim, evidence: Evidence, result: Result, confidence: float) 
         said = scalar.reason if scalar is not None else ""
         reason = "NoGPU" if result.facts.get("device") == "cpu" else "NoSamples"
         return _nothing(reason, said or "the benchmark pod timed no batches", evidence, result)
+    if (why := disturbed(result)) is not None:
+        return _nothing(*why, evidence, result)
     try:
         ratio = ratio_of_turns(before.values, before.starts, after.values, after.starts, confidence)
     except ValueError as error:

@@ -146,6 +146,13 @@ def test_an_allocator_that_ran_out_is_no_pass_however_it_looks() -> None:
     assert "freed its cache to go on 3 times" in found.message
 
 
+def test_memory_of_a_gpu_that_others_used_is_not_judged_and_counts_are() -> None:
+    shared = Evidence(result=result(), earlier=(result(gpu__readings=100.0, gpu__throttled=0.0, gpu__others=2.0),))
+    assert judged("fragmentation", shared).reason == "GPUShared"
+    assert judged("leak", shared).reason == "GPUShared"
+    assert judged("cache_hit_rate", shared).verdict is Verdict.PASS
+
+
 def test_fragmentation_is_the_worst_of_all_attempts() -> None:
     found = Evidence(result=result(), earlier=(result(fragmentation__worst=0.3),))
     assert judged("fragmentation", found).verdict is Verdict.FAIL

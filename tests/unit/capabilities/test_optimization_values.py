@@ -85,6 +85,12 @@ def test_a_cpu_says_nothing_of_speed_and_the_rest_is_judged() -> None:
     assert judged("accuracy_decrease", "<=", 1, cpu).verdict is Verdict.PASS
 
 
+def test_a_throttled_gpu_says_nothing_of_speed_and_changes_no_byte() -> None:
+    throttled = evidence(speedup=2.0, gpu__readings=100.0, gpu__throttled=0.5)
+    assert judged("speed_increase", ">=", 50, throttled).reason == "GPUThrottled"
+    assert judged("size_decrease", ">=", 40, throttled).verdict is Verdict.PASS
+
+
 @pytest.mark.parametrize(
     ("only_before", "only_after", "verdict"),
     [(6, 5, Verdict.PASS), (70, 20, Verdict.INCONCLUSIVE), (250, 20, Verdict.FAIL)],
