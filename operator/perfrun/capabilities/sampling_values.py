@@ -47,10 +47,11 @@ def measure(claim: Claim, evidence: Evidence, confidence: float) -> Measured | N
 
 
 def describe(facts: Mapping[str, JSON]) -> str:
-    """Return on what a value was measured, such as ``on cpu, 3.1 M parameters, float32``."""
+    """Return on what a value was measured, such as ``on cpu, 3.1 M parameters, float32``; a GPU has its card's name."""
     parts = []
-    if facts.get("device"):
-        parts.append(f"on {facts['device']}")
+    if device := facts.get("device"):
+        name = f" ({facts['device_name']})" if device == "cuda" and facts.get("device_name") else ""
+        parts.append(f"on {device}{name}")
     count = facts.get("parameters")
     if isinstance(count, (int, float)) and count > 0:
         parts.append(f"{_scaled(float(count))} parameters")

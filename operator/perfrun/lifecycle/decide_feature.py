@@ -38,7 +38,10 @@ from perfrun.lifecycle.values import (
 from perfrun.manifests.names import run_name
 from perfrun.planning.schedule import check_schedule, due_now, next_start
 
-PERMANENT = frozenset({"NotImplemented", "NoGPU", "NothingMeasured", "InvalidFeature", "InvalidPlan", "Cancelled"})
+PERMANENT = frozenset({
+    "NotImplemented", "NoGPU", "UnsupportedPrecision", "Projected", "NothingMeasured", "InvalidFeature", "InvalidPlan",
+    "Cancelled",
+})  # fmt: skip
 """Reasons that another run of the same spec would only repeat."""
 
 Cause = Literal["Changed", "Scheduled", "Retry"]

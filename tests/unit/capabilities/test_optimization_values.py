@@ -64,7 +64,8 @@ def test_sizes_are_counted_and_peak_memory_stands_beside() -> None:
     found = judged("size_decrease", ">=", 40, evidence())
     assert found.verdict is Verdict.PASS
     assert (
-        "90.9 MB became 45.5 MB, peak memory 200 MB became 150 MB, on cuda, 22.7 M parameters, float16" in found.message
+        "90.9 MB became 45.5 MB, peak memory 200 MB became 150 MB, on cuda (NVIDIA H100), 22.7 M parameters, float16"
+        in found.message
     )
     assert judged("size_decrease", ">=", 60, evidence()).verdict is Verdict.FAIL
 

@@ -13,7 +13,16 @@ from rich.console import Console
 
 from perfrun.api.faults import FaultStatus, NodeFault, Scaling
 from perfrun.api.plan import Plan, PlannedScenario, PlannedStep, Stage
-from perfrun.api.run import ArtifactLink, Frozen, Phase, RunStatus, ScenarioStatus, StepStatus, TimeWindow
+from perfrun.api.run import (
+    ArtifactLink,
+    Frozen,
+    Phase,
+    RunStatus,
+    ScenarioStatus,
+    StageStatus,
+    StepStatus,
+    TimeWindow,
+)
 from perfrun.api.target import TargetSpec
 from perfrun.api.verdicts import Verdict
 from perfrun.cli import show
@@ -107,6 +116,22 @@ def test_no_text_of_a_feature_breaks_a_form(text):
 def test_markup_in_a_feature_stays_text():
     assert "[bold]x" in printed(show.Evidence("f", status(step(text="[bold]x"))), show.Format.TABLE)
     assert "<b>x" not in show.html(show.Evidence("f", status(step(text="<b>x</b>"))))
+
+
+def test_what_ending_early_saved_is_told_of_the_run_and_of_each_stage():
+    scenario = PlannedScenario(name="a", line=1, steps=(PlannedStep(keyword="Then", text="x", line=2),))
+    stage = Stage(id="s1-sampling", scenario=0, kind="pod", seconds=60.0, gpus=2)
+    frozen = Frozen(
+        feature="f", feature_digest="d", target=TargetSpec(), target_digest="d", plan_digest="d",
+        plan=Plan(scenarios=(scenario,), stages=(stage,)),
+    )  # fmt: skip
+    found = status(step()).replace(
+        frozen=frozen, stages=(StageStatus(id=stage.id, state="Done", saved_seconds=48.0),), saved="48.0s"
+    )
+    for form in (show.Format.TABLE, show.Format.HTML):
+        told = printed(show.Evidence("f", found), form, 200)
+        assert "48.0s saved" in told
+        assert "saved: s1-sampling needed 12.0s of its 1m00s, 48.0s, 96 GPU-seconds less than planned" in told
 
 
 def broken(scenarios):
