@@ -71,6 +71,14 @@ def test_the_example_that_serves_fits_the_features_that_load_and_break_it(featur
     assert any(stage.kind == "load" for stage in plan.stages)
 
 
+def test_the_example_with_gpus_asks_for_them_and_for_the_whole_day():
+    target = load_target(str(ROOT / "examples" / "gpu-target.yaml"))
+    assert target_problems(target) == ()
+    plan = compile_text((ROOT / "features" / "gpu_kernel_optimization.feature").read_text(), target)
+    assert [(stage.gpus, stage.attempts) for stage in plan.stages] == [(1, 5), (1, 5)]
+    assert plan.stages[-1].seconds == 24 * 3600
+
+
 REASONS = re.compile(
     r"(?:(?:Trouble|NotMeasured|Refusal|Missing|UnmeasurableError|BrokenMeasurementError|RefusedError|LeftError|nothing)"
     r"\((?:\s*\w+,)?\s*|reason=(?:[\w.]+ or )?)\"([A-Z][A-Za-z]+)\""

@@ -24,7 +24,10 @@ from perfrun.language.vocabulary import Vocabulary
 from perfrun_kernels.contract import GRACE_SECONDS
 
 CHECKPOINT_SECONDS: Final = 60.0
-"""How often a pod hands in what it has: what is lost with it is less than this."""
+"""How often a pod hands in what it has, or oftener: what is lost with it is less than this."""
+
+_CHECKPOINTS: Final = 10
+"""Checkpoints of a soak at least."""
 
 _SAMPLES: Final = 400
 """Looks at memory over the whole time: enough for a slope, and few enough to disturb nothing."""
@@ -82,7 +85,7 @@ def _work(wanted: Wanted, llm: LLM, length: float) -> dict[str, JSON]:
         "batches": wanted.batches, "batch_size": wanted.batch_size, "prefix_tokens": wanted.prefix_tokens,
         "prefixes": wanted.prefixes, "unique_tokens": wanted.unique_tokens, "num_tokens": wanted.num_tokens,
         "sampling": llm.sampling.model_dump(mode="json"), "soak_seconds": length, "samples_every": length / _SAMPLES,
-        "checkpoint_seconds": CHECKPOINT_SECONDS, "done_seconds": 0.0, "segments": 0,
+        "checkpoint_seconds": min(CHECKPOINT_SECONDS, length / _CHECKPOINTS), "done_seconds": 0.0, "segments": 0,
     }  # fmt: skip
 
 

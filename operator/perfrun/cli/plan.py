@@ -24,6 +24,7 @@ from perfrun.planning.cost import Cost, cost
 app = typer.Typer(add_completion=False)
 
 _MINUTE = 60
+_HOUR = 3600
 _LONGEST_TOLD = 60
 _MOST_STEPS = 4
 
@@ -89,8 +90,10 @@ def summary(price: Cost) -> str:
 
 
 def length(seconds: float) -> str:
-    """Return a length of time for people: 45 s, 3 min."""
-    return f"{seconds:.0f} s" if seconds < 2 * _MINUTE else f"{seconds / _MINUTE:.0f} min"
+    """Return a length of time for people: 45 s, 3 min, 24 h."""
+    if seconds < 2 * _MINUTE:
+        return f"{seconds:.0f} s"
+    return f"{seconds / _MINUTE:.0f} min" if seconds < 2 * _HOUR else f"{seconds / _HOUR:.3g} h"
 
 
 def _work(scenario: PlannedScenario, stages: list[Stage]) -> Table | Text:

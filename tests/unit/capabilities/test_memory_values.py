@@ -180,6 +180,7 @@ def test_the_target_says_what_is_under_way_and_for_how_long() -> None:
     made = plan(FEATURE, target)
     (stage,) = made.stages
     assert (stage.program, stage.gpus, stage.seconds, stage.resumes) == ("memory", 1, 3600.0, True)
+    assert stage.parameters["checkpoint_seconds"] == 60.0
     assert stage.parameters["model"] == {"size": "small", "dtype": "auto", "seed": 0}
     (claim,) = [step.claim for step in made.scenarios[0].steps if step.claim is not None]
     assert (claim.limit, claim.unit, claim.parameters) == (1000.0, "MB", {"period_s": DAY})

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from perfrun.cli.plan import length
+
 ROOT = Path(__file__).parents[3]
 FEATURES = sorted((ROOT / "features").glob("*.feature"))
 LLM = str(ROOT / "features" / "llm_sampling_performance.feature")
@@ -59,6 +61,13 @@ def test_what_gpus_are_held_for_is_told_in_gpu_seconds(cli, tmp_path, monkeypatc
     assert "2 pods (4 at most), 2 GPUs at once for 600 GPU-seconds (3440 at most), 0 queries" in told
     assert "convert the pretrained encoder that comes with perfrun to FP16" in told
     assert "keep 4 batches of 4 prompts under way for 2 min" in told
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(45, "45 s"), (180, "3 min"), (7100, "118 min"), (7200, "2 h"), (86580, "24 h")]
+)
+def test_lengths_are_told_in_the_unit_that_people_would_choose(seconds, said):
+    assert length(seconds) == said
 
 
 def test_tags_select(cli):
