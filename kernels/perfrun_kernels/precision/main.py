@@ -1,0 +1,30 @@
+"""The precision program: checks its parameters, then compares the model before and after converting it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from perfrun_kernels.faults import UnmeasurableError
+from perfrun_kernels.precision.parameters import parse
+
+if TYPE_CHECKING:
+    from perfrun_kernels.program import Measurement, Task
+
+
+def run(task: Task) -> Measurement:
+    """Measure what ``task`` asks.
+
+    Raises:
+        ParametersError: its parameters are wrong.
+        UnmeasurableError: a library, the device, the model or the dataset is missing or cannot be used.
+    """
+    parameters = parse(task.parameters)
+    try:
+        from perfrun_kernels.precision import comparing  # noqa: PLC0415 -- needs torch, parameters do not
+    except ModuleNotFoundError as error:
+        raise UnmeasurableError(
+            "MissingLibrary",
+            f"the library {error.name} is not in this image, but converting a model needs it: "
+            "use an image with perfrun[kernels]",
+        ) from error
+    return comparing.measure(parameters, task.budget_seconds, task.progress)
