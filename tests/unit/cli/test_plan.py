@@ -64,7 +64,7 @@ def test_what_gpus_are_held_for_is_told_in_gpu_seconds(cli, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(45, "45 s"), (180, "3 min"), (7100, "118 min"), (7200, "2 h"), (86580, "24 h")]
+    ("seconds", "said"), [(45, "45 s"), (180, "3 min"), (7100, "118 min"), (7200, "2 h"), (86400, "24 h")]
 )
 def test_lengths_are_told_in_the_unit_that_people_would_choose(seconds, said):
     assert length(seconds) == said
