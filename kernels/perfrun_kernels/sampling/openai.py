@@ -6,27 +6,30 @@ is tried again; a stream that stalls, breaks off or turns into nonsense ends the
 
 Chunks may carry several tokens. The gap between two chunks is then reported as one inter-token time, undivided: it is
 what a reader waits, and an upper bound for each token in it. ``tokens_per_chunk`` in the facts tells.
+
+Prompts are new in each measurement: a server that goes on between two of them remembers those of the first, and the
+second would find it faster than it is. ``prompts`` in the facts is what the words are drawn from.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import random
 import time
 from collections import Counter
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 
 from perfrun_kernels.contract import Scalar
 from perfrun_kernels.faults import UnmeasurableError
 from perfrun_kernels.program import Measurement
+from perfrun_kernels.sampling.asking import endpoint, headers_of, random_words, request_body
 from perfrun_kernels.sampling.memory import host_memory_peak
 from perfrun_kernels.sampling.samples import Samples
 from perfrun_kernels.sampling.stopping import Watch
 from perfrun_kernels.sampling.stream import Completion, StreamFault, complete
+from perfrun_kernels.servers.beside import Beside
 
 if TYPE_CHECKING:
     from perfrun_kernels.program import Fact, Progress
@@ -35,23 +38,21 @@ if TYPE_CHECKING:
 NOT_VISIBLE = "the server's GPU memory is not visible to its client"
 SEED_STRIDE = 10_007
 SEED_SPACE = 2**31
+LEAST_LEVELS_SECONDS = 1.0
+LEVELS = 30
+"""Times that a server's own levels are looked at within the budget, not more often than once a second."""
+
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 5.0
-WORDS = (
-    "time", "year", "people", "way", "day", "man", "thing", "woman", "life", "child", "world", "school", "state",
-    "family", "student", "group", "country", "problem", "hand", "part", "place", "case", "week", "company", "system",
-    "program", "question", "work", "number", "night", "point", "home", "water", "room", "mother", "area",
-)  # fmt: skip
-"""Common words, which tokenizers keep as one token each."""
 
 
 class Client:
     """Runs rounds against one server and counts what happens."""
 
-    def __init__(self, parameters: OpenAIParameters, progress: Progress) -> None:
+    def __init__(self, parameters: OpenAIParameters, progress: Progress, prompts: int) -> None:
         self._parameters = parameters
         self._progress = progress
-        self._path = "/chat/completions" if parameters.api == "chat" else "/completions"
+        self._prompts = prompts
         self.samples = Samples()
         self.faults: Counter[str] = Counter()
         self.whole = 0
@@ -59,6 +60,7 @@ class Client:
         self.chunks = 0
         self.tokens = 0
         self.prompt_tokens = 0
+        self.cached_tokens = 0
         self.uncounted = 0
 
     async def run(self, watch: Watch, headers: dict[str, str]) -> None:
@@ -84,7 +86,7 @@ class Client:
                 if faults:
                     failed += 1
                     self._judge(faults, failed)
-                    await asyncio.sleep(min(_pause(faults, failed), watch.left()))
+                    await asyncio.sleep(min(pause(faults, failed), watch.left()))
                     continue
                 failed = 0
                 stop = self._count([each for each in outcomes if isinstance(each, Completion)], watch)
@@ -109,8 +111,11 @@ class Client:
             "tokens": self.tokens,
             "tokens_counted_by": "chunks" if self.uncounted or not self.whole else "usage",
             "prompt_tokens_counted": self.prompt_tokens,
+            "prompts": self._prompts,
             **{f"faults_{reason}": count for reason, count in sorted(self.faults.items())},
         }
+        if self.cached_tokens:
+            found["prompt_tokens_cached"] = self.cached_tokens
         if self.chunks:
             found["tokens_per_chunk"] = round(self.tokens / self.chunks, 4)
         return found
@@ -121,10 +126,11 @@ class Client:
         )
 
     async def _stream(self, session: aiohttp.ClientSession, number: int, index: int) -> Completion | StreamFault:
-        seed = (self._parameters.sampling.seed + number * SEED_STRIDE + index) % SEED_SPACE
-        url = self._parameters.url + self._path
+        asked = self._parameters
+        seed = (asked.sampling.seed + number * SEED_STRIDE + index) % SEED_SPACE
+        body = request_body(asked, random_words(asked.prompt_tokens, seed + self._prompts * SEED_SPACE), seed)
         try:
-            return await complete(session, url, request_body(self._parameters, seed), self._parameters.stall_seconds)
+            return await complete(session, endpoint(asked), body, asked.stall_seconds)
         except StreamFault as fault:
             return fault
 
@@ -161,6 +167,7 @@ class Client:
             self.chunks += len(each.arrivals)
             self.tokens += each.tokens
             self.prompt_tokens += each.prompt_tokens or 0
+            self.cached_tokens += each.cached_tokens or 0
             self.uncounted += each.completion_tokens is None
         samples.rounds += 1
         samples.tokens += decoded
@@ -170,41 +177,24 @@ class Client:
         return watch.round() or stopped
 
 
-def request_body(parameters: OpenAIParameters, seed: int) -> dict[str, Any]:
-    """Return one request: a prompt of about ``prompt_tokens`` random words, drawn from ``seed``."""
-    prompt = " ".join(random.Random(seed).choices(WORDS, k=parameters.prompt_tokens))  # noqa: S311 -- no secret
-    sampling = parameters.sampling
-    body: dict[str, Any] = {
-        "model": parameters.model_name, "max_tokens": parameters.num_tokens, "stream": True,
-        "stream_options": {"include_usage": True}, "temperature": sampling.temperature, "top_p": sampling.top_p,
-        "presence_penalty": sampling.presence_penalty, "seed": seed,
-    }  # fmt: skip
-    if parameters.api == "chat":
-        body["messages"] = [{"role": "user", "content": prompt}]
-    else:
-        body["prompt"] = prompt
-    if parameters.extensions:
-        body |= {
-            "top_k": sampling.top_k or -1, "min_p": sampling.min_p,
-            "repetition_penalty": sampling.repetition_penalty, "ignore_eos": True,
-        }  # fmt: skip
-    return body
-
-
 def measure(parameters: OpenAIParameters, budget_seconds: float, progress: Progress) -> Measurement:
     """Stream rounds from the server until the stopping rule or the budget ends it.
 
     Raises:
         UnmeasurableError: the server, its credential or a whole round is missing.
     """
-    headers = _headers(parameters)
-    client = Client(parameters, progress)
+    headers = headers_of(parameters)
+    client = Client(parameters, progress, time.time_ns())
+    beside = Beside(parameters, headers) if parameters.server else None
+    if beside is not None:
+        beside.begin()
     started = time.time()
     watch = Watch(parameters.stopping, time.perf_counter() + budget_seconds, time.perf_counter)
-    asyncio.run(client.run(watch, headers))
+    asyncio.run(_run(client, watch, headers, beside, max(LEAST_LEVELS_SECONDS, budget_seconds / LEVELS)))
+    finished = time.time()
     return Measurement(
         started=started,
-        finished=time.time(),
+        finished=finished,
         series=client.samples.series(),
         scalars={
             "throughput": client.samples.throughput(),
@@ -225,23 +215,24 @@ def measure(parameters: OpenAIParameters, budget_seconds: float, progress: Progr
             "rounds": client.samples.rounds,
             "stop_reason": watch.reason,
             **client.facts(),
+            **(beside.facts() if beside is not None else {}),
         },
     )
 
 
-def _headers(parameters: OpenAIParameters) -> dict[str, str]:
-    if parameters.api_key_env is None:
-        return {}
-    key = os.environ.get(parameters.api_key_env, "")
-    if not key:
-        raise UnmeasurableError(
-            "MissingCredential",
-            f"the environment variable {parameters.api_key_env} that api_key_env names is empty or absent: "
-            "set apiKeySecret on the target and create that Secret",
-        )
-    return {"Authorization": f"Bearer {key}"}
+async def _run(client: Client, watch: Watch, headers: dict[str, str], beside: Beside | None, every: float) -> None:
+    """Run the rounds, and look at the server's own levels meanwhile."""
+    if beside is None:
+        return await client.run(watch, headers)
+    looking = asyncio.create_task(beside.watch(every))
+    try:
+        return await client.run(watch, headers)
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
 
 
-def _pause(faults: list[StreamFault], failed: int) -> float:
+def pause(faults: list[StreamFault], failed: int) -> float:
+    """Return the seconds to wait after so many failures in a row: longer each time, and no shorter than asked for."""
     asked = max(fault.wait_seconds for fault in faults)
     return max(asked, min(FIRST_PAUSE_SECONDS * float(2 ** (failed - 1)), LONGEST_PAUSE_SECONDS))

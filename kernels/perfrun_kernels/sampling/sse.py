@@ -27,7 +27,8 @@ class Event:
     """What one event says.
 
     ``text`` is the generated text that it carries, ``finished`` that the generation has ended, ``done`` that the
-    stream has. Token counts are those of its ``usage``, or None.
+    stream has. Token counts are those of its ``usage``, or None; ``cached_tokens`` of the prompt were in the server's
+    cache.
     """
 
     text: str = ""
@@ -35,6 +36,7 @@ class Event:
     done: bool = False
     completion_tokens: int | None = None
     prompt_tokens: int | None = None
+    cached_tokens: int | None = None
     error: str = ""
 
 
@@ -99,6 +101,7 @@ def _event(data: Any, text: str) -> Event:
             finished=bool(choice.get("finish_reason")),
             completion_tokens=_count(usage.get("completion_tokens")),
             prompt_tokens=_count(usage.get("prompt_tokens")),
+            cached_tokens=_count((usage.get("prompt_tokens_details") or {}).get("cached_tokens")),
         )
     except (AttributeError, TypeError, LookupError) as error:
         raise MalformedEventError(f"found the event {text[:80]!r}; expected a completion chunk") from error

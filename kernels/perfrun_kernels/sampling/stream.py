@@ -1,6 +1,7 @@
 """One streamed completion, timed as its client sees it, and every way in which it can go wrong.
 
-A stream counts only when it is whole: text came, the server ended it with ``[DONE]``, nothing stalled or broke off.
+A stream counts only when it is whole: text came, nothing stalled or broke off, and the server ended it with ``[DONE]``,
+or, as servers do that never send that, with a reason why it finished and an orderly end of its answer.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ LEAST_CHUNKS: Final = 2
 class Completion:
     """A whole stream. Times are seconds of the monotonic clock.
 
-    ``arrivals`` are those of the chunks with text. The token counts are the server's own, None where it gave none.
+    ``arrivals`` are those of the chunks with text. The token counts are the server's own, None where it gave none;
+    ``cached_tokens`` are those of the prompt that it found in its cache.
     ``handling_seconds`` is what this client spent on reading events.
     """
 
@@ -37,6 +39,7 @@ class Completion:
     completion_tokens: int | None
     prompt_tokens: int | None
     handling_seconds: float
+    cached_tokens: int | None = None
 
     @property
     def tokens(self) -> int:
@@ -100,25 +103,29 @@ async def _accept(answer: aiohttp.ClientResponse) -> None:
 async def _read(
     answer: aiohttp.ClientResponse, sent: float, patience: asyncio.Timeout, stall_seconds: float
 ) -> Completion:
-    events, arrivals, handling = Events(), list[float](), 0.0
-    completion = prompt = None
+    events, arrivals, handling, finished = Events(), list[float](), 0.0, False
+    completion = prompt = cached = None
     loop = asyncio.get_running_loop()
     async for data in answer.content.iter_any():
         arrived = time.perf_counter()
         for event in events.feed(data):
             if event.done:
                 handling += time.perf_counter() - arrived
-                return _whole(Completion(sent, tuple(arrivals), completion, prompt, handling))
+                return _whole(Completion(sent, tuple(arrivals), completion, prompt, handling, cached))
             _reject_error(event)
             if event.text:
                 arrivals.append(arrived)
                 patience.reschedule(loop.time() + stall_seconds)
+            finished = finished or event.finished
             completion = event.completion_tokens or completion
             prompt = event.prompt_tokens or prompt
+            cached = cached if event.cached_tokens is None else event.cached_tokens
         handling += time.perf_counter() - arrived
     if events.rest and not events.rest.startswith(b"data:"):
         raise MalformedEventError(f"found {events.rest[:80]!r}; expected server-sent events")
-    raise StreamFault("ConnectionDropped", f"the stream ended after {len(arrivals)} chunks without [DONE]")
+    if finished and not events.rest:
+        return _whole(Completion(sent, tuple(arrivals), completion, prompt, handling, cached))
+    raise StreamFault("ConnectionDropped", f"the stream ended after {len(arrivals)} chunks and was not finished")
 
 
 def _reject_error(event: Event) -> None:

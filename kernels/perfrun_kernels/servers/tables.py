@@ -23,15 +23,15 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "cache_used": "share", "ttft": "times", "itl": "times", "e2e": "times",
     }
 )  # fmt: skip
-"""The figures, in tokens, requests, shares and seconds. ``prefix_queries`` are the prompt tokens that a prefix cache was
-asked for, ``prefix_hits`` those that it had."""
+"""The figures, in tokens, requests, shares and seconds. ``prefix_queries`` are the prompt tokens that a prefix cache
+was asked for, ``prefix_hits`` those that it had."""
 
 
 @attrs.frozen
 class Name:
-    """One name of one figure: the versions that have it, ``labels`` that its series have, ``scale`` to the figure's unit.
+    """One name of one figure, with ``labels`` that its series have and ``scale`` to the figure's unit.
 
-    Versions are those in which it was looked up; between and after them it is taken to be there.
+    ``versions`` that have it are those in which it was looked up; between and after them it is taken to be there.
     """
 
     name: str
@@ -116,7 +116,7 @@ _LLAMACPP: Final[Mapping[str, tuple[Name, ...]]] = {
 
 _TRITON: Final[Mapping[str, tuple[Name, ...]]] = {
     **_VLLM,
-    "requests": (*_VLLM["requests"], Name("nv_inference_request_success", "23.00 to 26")),
+    "requests": (*_VLLM["requests"], Name("nv_inference_request_success", "2.30 and later")),
     "running": (
         *_VLLM["running"],
         Name("nv_trt_llm_request_metrics", "TensorRT-LLM backend", {"request_type": "scheduled"}),
@@ -124,7 +124,7 @@ _TRITON: Final[Mapping[str, tuple[Name, ...]]] = {
     "waiting": (
         *_VLLM["waiting"],
         Name("nv_trt_llm_request_metrics", "TensorRT-LLM backend", {"request_type": "waiting"}),
-        Name("nv_inference_pending_request_count", "24 to 26"),
+        Name("nv_inference_pending_request_count", "documented, since when was not looked up"),
     ),
     "cache_used": (
         *_VLLM["cache_used"],
@@ -134,7 +134,7 @@ _TRITON: Final[Mapping[str, tuple[Name, ...]]] = {
         *_VLLM["ttft"],
         Name(
             "nv_inference_first_response_histogram_ms",
-            "24 to 26, with --metrics-config histogram_latencies=true",
+            "documented; needs --metrics-config histogram_latencies=true",
             scale=1e-3,
         ),
     ),
@@ -144,7 +144,7 @@ SERVERS: Final[Mapping[str, Server]] = MappingProxyType(
     {
         "vllm": Server("vLLM", _VLLM, "vllm/v1/metrics/loggers.py, docs.vllm.ai usage/metrics"),
         "sglang": Server(
-            "SGLang", _SGLANG, "python/sglang/srt/observability/metrics_collector.py, docs.sglang.io production_metrics",
+            "SGLang", _SGLANG, "sglang/srt/observability/metrics_collector.py, docs.sglang.io production_metrics",
             switch="--enable-metrics",
         ),
         "tgi": Server("Text Generation Inference", _TGI, "docs/source/reference/metrics.md"),

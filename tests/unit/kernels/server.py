@@ -18,6 +18,7 @@ class Server:
 
     def __init__(self, behaviour: Behaviour) -> None:
         self.behaviour = behaviour
+        self.metrics: Callable[[Server], str] | None = None
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
@@ -43,6 +44,7 @@ class Server:
     async def _serve(self) -> None:
         application = web.Application()
         application.router.add_post("/v1/{path:.*}", self._answer)
+        application.router.add_get("/metrics", self._show)
         runner = web.AppRunner(application, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -52,6 +54,11 @@ class Server:
         self._started.set()
         await self.end.wait()
         await runner.cleanup()
+
+    async def _show(self, _: web.Request) -> web.StreamResponse:
+        if self.metrics is None:
+            return web.Response(status=404)
+        return web.Response(text=self.metrics(self))
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -78,8 +85,8 @@ async def begin(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def streaming(per_chunk: int = 1, *, usage: bool = True) -> Behaviour:
-    """Return a server that streams ``max_tokens`` tokens, so many in each chunk."""
+def streaming(per_chunk: int = 1, *, usage: bool = True, cached: int | None = None, done: bool = True) -> Behaviour:
+    """Return a server that streams ``max_tokens`` tokens, so many a chunk; ``cached`` of five were in its cache."""
 
     async def behave(_: Server, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
         response = await begin(request)
@@ -90,9 +97,12 @@ def streaming(per_chunk: int = 1, *, usage: bool = True) -> Behaviour:
             await asyncio.sleep(0.001)
         await response.write(chunk("", "length", chat=chat))
         if usage:
-            counts = {"completion_tokens": total, "prompt_tokens": 5}
+            counts: dict[str, Any] = {"completion_tokens": total, "prompt_tokens": 5}
+            if cached is not None:
+                counts["prompt_tokens_details"] = {"cached_tokens": cached}
             await response.write(f"data: {json.dumps({'choices': [], 'usage': counts})}\n\n".encode())
-        await response.write(b"data: [DONE]\n\n")
+        if done:
+            await response.write(b"data: [DONE]\n\n")
         return response
 
     return behave

@@ -8,6 +8,7 @@ from server import Behaviour, Server, chunk, first, refusing, saying, streaming
 from perfrun_kernels.faults import UnmeasurableError
 from perfrun_kernels.program import Measurement
 from perfrun_kernels.sampling import openai
+from perfrun_kernels.sampling.asking import random_words
 from perfrun_kernels.sampling.parameters import Look, OpenAIParameters, parse
 
 TOKENS = 6
@@ -92,10 +93,26 @@ def test_both_interfaces_are_spoken(serve: Any, api: str, path: str) -> None:
     assert "top_k" not in body
 
 
-def test_prompts_repeat_with_the_seed_and_differ_between_streams() -> None:
-    wanted = parameters("http://x/v1")
-    assert openai.request_body(wanted, 1) == openai.request_body(wanted, 1)
-    assert openai.request_body(wanted, 1)["messages"] != openai.request_body(wanted, 2)["messages"]
+def test_prompts_differ_between_streams_and_between_measurements(serve: Any) -> None:
+    assert random_words(5, 1) == random_words(5, 1)
+    server = serve(streaming())
+    told = [measure(server).facts["prompts"], measure(server).facts["prompts"]]
+    assert told[0] != told[1]
+    prompts = [each["messages"][0]["content"] for each in server.requests]
+    assert len(set(prompts)) == len(prompts)
+    # What the server draws from repeats, so that it may be asked for the same again.
+    seeds = [each["seed"] for each in server.requests]
+    assert sorted(seeds[: len(seeds) // 2]) == sorted(seeds[len(seeds) // 2 :])
+
+
+def test_a_server_that_never_says_done_is_whole_when_it_says_why_it_finished(serve: Any) -> None:
+    measured = measure(serve(streaming(done=False)))
+    assert (measured.facts["streams_complete"], measured.facts["tokens_counted_by"]) == (2 * STREAMS, "usage")
+
+
+def test_what_the_server_found_in_its_cache_is_told(serve: Any) -> None:
+    measured = measure(serve(streaming(cached=4)))
+    assert measured.facts["prompt_tokens_cached"] == 4 * 2 * STREAMS
 
 
 def test_extensions_carry_the_rest_of_the_sampling_options(serve: Any) -> None:
@@ -175,8 +192,13 @@ GOOD = [chunk("a"), chunk("b"), chunk("c")]
         (saying(*GOOD, b"data: {oops\n\n", b"data: [DONE]\n\n"), "MalformedStream", "found the event '{oops'"),
         (saying(b"<html>gateway</html>"), "MalformedStream", "expected server-sent events"),
         (saying(b'{"choices": []}'), "MalformedStream", "expected server-sent events"),
-        (saying(*GOOD), "ConnectionDropped", "ended after 3 chunks without [DONE]"),
-        (saying(*GOOD, chunk("d", "stop")), "ConnectionDropped", "ended after 4 chunks without [DONE]"),
+        (saying(*GOOD), "ConnectionDropped", "ended after 3 chunks and was not finished"),
+        (
+            saying(*GOOD, chunk("d", "stop"), b'data: {"usa'),
+            "ConnectionDropped",
+            "ended after 4 chunks and was not fin",
+        ),
+        (saying(*GOOD, chunk("d", "stop"), then="cut"), "ConnectionDropped", "the connection broke off"),
         (saying(*GOOD, b'data: {"choi', then="cut"), "ConnectionDropped", "the connection broke off"),
         (saying(*GOOD, then="hang"), "Stalled", "the server sent no token for 0.3 s"),
         (saying(then="hang"), "Stalled", "the server sent no token for 0.3 s"),
