@@ -6,6 +6,7 @@ what to do.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
@@ -195,6 +196,19 @@ def _forecast(spec: TargetSpec) -> Iterator[str]:
     yield from _query("forecast.concurrency", forecast.concurrency)
 
 
+def _memory(spec: TargetSpec) -> Iterator[str]:
+    wanted = spec.memory
+    if seconds(wanted.soak) == 0:
+        yield "memory.soak: found 0, so that nothing is watched; give a length of time above zero"
+    tokens = wanted.prefix_tokens + wanted.unique_tokens + wanted.num_tokens
+    needed = wanted.batch_size * math.ceil(tokens / wanted.block_tokens) + 1
+    if wanted.blocks < needed:
+        yield (
+            f"memory.blocks: {wanted.blocks} blocks of {wanted.block_tokens} tokens are fewer than one batch may need; "
+            f"give at least {needed}, or make batchSize smaller"
+        )
+
+
 def _query(place: str, query: str | None) -> Iterator[str]:
     try:
         check(query or "")
@@ -215,5 +229,5 @@ def _named(place: str, metrics: Iterable[str]) -> Iterator[str]:
 
 
 RULES: Final[tuple[Callable[[TargetSpec], Iterator[str]], ...]] = (
-    _metrics, _service, _load, _chaos, _telemetry, _forecast,
+    _metrics, _service, _load, _chaos, _telemetry, _forecast, _memory,
 )  # fmt: skip

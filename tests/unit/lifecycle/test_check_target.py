@@ -143,3 +143,19 @@ def test_histories_that_can_be_read(spec):
 def test_histories_that_could_not_be_read(spec, sentence):
     (told,) = problems(**spec)
     assert sentence in told
+
+
+@pytest.mark.parametrize(
+    ("memory", "sentence"),
+    [
+        ({"soak": "0s"}, "memory.soak: found 0"),
+        (
+            {"blocks": 100},
+            "memory.blocks: 100 blocks of 16 tokens are fewer than one batch may need; give at least 141",
+        ),
+        ({"batchSize": 1024}, "or make batchSize smaller"),
+    ],
+)
+def test_a_pipeline_that_could_not_be_kept_under_way(memory, sentence):
+    (problem,) = problems(memory=memory)
+    assert sentence in problem
