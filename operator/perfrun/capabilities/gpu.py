@@ -12,8 +12,11 @@ from typing import Final
 from perfrun_kernels.contract import Result
 
 TOLERATED: Final = 0.002
-"""Share of readings that may be throttled: what it slows is a fifth of what lies above a p99 at most,
-and one reading among many is no reason to measure again."""
+"""Share of readings that may be throttled: what is slowed so is a fifth of what lies above a p99 at most. One reading
+alone may always be: a card that changes its clocks may say so for a moment."""
+
+TAKEN: Final = 2**30
+"""Bytes in use before the program began that are another's: more than a context of its own takes on any card."""
 
 
 def disturbed(result: Result) -> tuple[str, str] | None:
@@ -23,7 +26,7 @@ def disturbed(result: Result) -> tuple[str, str] | None:
         return None
     if throttled.value is None:
         return "GPUUnwatched", f"whether the GPU was throttled or shared is not known: {throttled.reason}"
-    if throttled.value > TOLERATED:
+    if throttled.value > TOLERATED and round(throttled.value * readings) > 1:
         why = result.facts.get("gpu_throttle") or "NVML does not say why"
         return "GPUThrottled", f"the GPU was throttled in {throttled.value:.1%} of {readings:.0f} readings ({why})"
     return spoilt(result)
@@ -37,6 +40,8 @@ def spoilt(result: Result) -> tuple[str, str] | None:
     if others := _number(result, "gpu.others"):
         were = "other process was" if others == 1 else "other processes were"
         return "GPUShared", f"{others:.0f} {were} on the GPU at the same time"
+    if (taken := _number(result, "gpu.taken")) > TAKEN:
+        return "GPUShared", f"{taken / 2**30:.1f} GiB of the GPU's memory were in use before the measuring began"
     if errors := _number(result, "gpu.errors"):
         return "GPUErrors", f"the GPU counted {errors:.0f} uncorrected memory errors meanwhile"
     return None

@@ -15,7 +15,16 @@ def result(scalars: dict[str, float], **facts: str) -> Result:
     return Result("run", "stage", 1, "Completed", 0.0, 60.0, scalars=counts, facts=dict(facts))
 
 
-@pytest.mark.parametrize("seen", [{}, {"throttled": 1 / 600}, {"errors": 0.0}])
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {},
+        {"throttled": 1 / 600},
+        {"readings": 20.0, "throttled": 1 / 20},
+        {"taken": 600e6},
+        {"errors": 0.0},
+    ],
+)
 def test_a_quiet_gpu_is_believed(seen: dict[str, float]) -> None:
     assert disturbed(result(QUIET | seen)) is None
 
@@ -30,6 +39,7 @@ def test_nothing_is_said_where_no_gpu_was_watched() -> None:
         ({"throttled": 0.125}, "GPUThrottled", "the GPU was throttled in 12.5% of 600 readings (thermal slowdown)"),
         ({"others": 1.0}, "GPUShared", "1 other process was on the GPU at the same time"),
         ({"others": 3.0}, "GPUShared", "3 other processes were on the GPU at the same time"),
+        ({"taken": 3 * 2**30}, "GPUShared", "3.0 GiB of the GPU's memory were in use before the measuring began"),
         ({"errors": 2.0}, "GPUErrors", "the GPU counted 2 uncorrected memory errors meanwhile"),
     ],
 )
