@@ -17,6 +17,7 @@ from perfrun.capabilities.memory_values import measure
 from perfrun.judging.judge import Judgement, judge
 from perfrun.planning.compile import plan
 from perfrun_kernels.contract import Outcome, Result, Scalar, Table
+from perfrun_kernels.memory.parameters import parse
 
 FEATURE = """Feature: f
   Scenario: s
@@ -199,6 +200,23 @@ def test_a_server_is_asked_and_its_pod_needs_no_gpu() -> None:
         "metrics_url": "http://vllm/metrics",
     }  # fmt: skip
     assert "blocks" not in stage.parameters
+
+
+@pytest.mark.parametrize(
+    "llm",
+    [
+        LLM(),
+        LLM(engine="openai", url="http://v/v1", models={"small": EngineModel(name="m")}, api_key_secret="s"),  # noqa: S106 -- a name
+        LLM(
+            engine="openai", url="http://v/v1", models={"small": EngineModel(name="m")}, server="sglang",
+            metrics_url="http://v/metrics",
+        ),
+    ],
+)  # fmt: skip
+def test_the_program_accepts_what_is_planned(llm: LLM) -> None:
+    (stage,) = plan(FEATURE, TargetSpec(llm=llm)).stages
+    found = parse(stage.parameters | {"done_seconds": 100.0, "segments": 1})
+    assert (found.work.batches, found.work.left_seconds, found.work.segments) == (4, 20.0, 1)
 
 
 def test_a_target_without_a_model_has_no_pipeline() -> None:

@@ -20,6 +20,7 @@ from perfrun.language.model import Quantity
 from perfrun.language.vocabulary import meaning
 from perfrun.planning.compile import plan
 from perfrun_kernels.contract import Result, Scalar, Series
+from perfrun_kernels.precision.parameters import parse
 
 FEATURE = """Feature: f
   Scenario: s
@@ -134,7 +135,7 @@ def test_the_target_says_what_is_converted_and_the_feature_to_what() -> None:
     made = plan(FEATURE.format("When converting the model to BF16 precision"), target)
     (stage,) = made.stages
     assert (stage.program, stage.gpus, stage.parameters["precision"]) == ("precision", 1, "BF16")
-    assert stage.parameters["path"] == ""
+    assert parse(stage.parameters).path is None
     with pytest.raises(PlanError, match="does not say what the model is converted to"):
         plan(FEATURE.format(""), target)
 
