@@ -17,6 +17,10 @@ from clusters import development_cluster, runner
 
 from perfrun.cli.devinstall import Tools, install
 
+if not Path("/dev/nvidiactl").exists():
+    # Before anything imports Triton: without a GPU its kernels are interpreted.
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 ROOT = Path(__file__).parents[1]
 RUNGS = ("unit", "contract", "cluster")
 NODES = 6

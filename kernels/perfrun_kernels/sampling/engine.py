@@ -16,19 +16,19 @@ import torch
 import transformers
 
 from perfrun_kernels.faults import BrokenMeasurementError
+from perfrun_kernels.gpu.watching import watch as watch_gpu
 from perfrun_kernels.program import Measurement
 from perfrun_kernels.sampling import cpus
 from perfrun_kernels.sampling.decoding import Forward
-from perfrun_kernels.sampling.memory import NoGpu, NvmlWatch, host_memory_peak
-from perfrun_kernels.sampling.models import Decoder, choose_device, load
-from perfrun_kernels.sampling.sampler import Drawer
+from perfrun_kernels.sampling.memory import host_memory_peak
+from perfrun_kernels.sampling.models import DTYPES, Decoder, choose_device, load
+from perfrun_kernels.sampling.sampler import drawer
 from perfrun_kernels.sampling.samples import Samples
 from perfrun_kernels.sampling.stopping import Watch
 from perfrun_kernels.sampling.timing import Timer, timer_for
 
 if TYPE_CHECKING:
     from perfrun_kernels.program import Fact, Progress
-    from perfrun_kernels.sampling.memory import MemoryWatch
     from perfrun_kernels.sampling.parameters import BuiltinParameters
 
 SEED_STRIDE = 1_000_003
@@ -44,6 +44,8 @@ class Generator:
         self._parameters = parameters
         self._timer = timer
         self._forward = Forward(decoder, parameters.sequence_length + parameters.num_tokens)
+        if decoder.device.type == "cuda":
+            self._compile()
 
     def prompt(self, number: int) -> torch.Tensor:
         """Return the random prompts of round ``number``, [batch, sequence length], drawn on the host."""
@@ -59,11 +61,11 @@ class Generator:
         """
         timer, forward, parameters = self._timer, self._forward, self._parameters
         prompt = self.prompt(number)
-        drawer = Drawer(parameters.sampling, prompt, self._decoder.vocabulary, self._seed(number))
+        draws = drawer(parameters.sampling, prompt, self._decoder.vocabulary, self._seed(number))
         began = time.perf_counter()
         timer.start()
         logits = forward.prefill(prompt)
-        tokens = drawer.next(logits)
+        tokens = draws.next(logits)
         ttft = timer.stop()
         samples.begin()
         stopped, kept, before = False, samples.step, len(samples.step)
@@ -71,7 +73,7 @@ class Generator:
         for _ in range(parameters.num_tokens):
             timer.start()
             logits = forward.step(tokens)
-            tokens = drawer.next(logits)
+            tokens = draws.next(logits)
             seconds = timer.stop()
             kept.append(seconds)
             if watch.step(seconds):
@@ -98,6 +100,12 @@ class Generator:
         samples.rate.append(parameters.batch_size * steps / (ended - decode_began))
         return watch.round() or stopped
 
+    def _compile(self) -> None:
+        """Draw once from nothing, so that no round waits for the sampling kernel's compiler."""
+        shape = (self._parameters.batch_size, self._decoder.vocabulary)
+        nothing = torch.zeros(shape, dtype=DTYPES[self._decoder.dtype], device=self._decoder.device)
+        drawer(self._parameters.sampling, self.prompt(0), self._decoder.vocabulary, 0).next(nothing)
+
     def _seed(self, number: int) -> int:
         return (self._parameters.sampling.seed + number * SEED_STRIDE) % SEED_SPACE
 
@@ -113,19 +121,19 @@ def measure(parameters: BuiltinParameters, budget_seconds: float, progress: Prog
     torch.set_num_threads(threads)
     began = time.perf_counter()
     device = choose_device(parameters.device)
-    memory: MemoryWatch = NvmlWatch(device) if device.type == "cuda" else NoGpu()
+    gpu = watch_gpu(device)
     decoder = load(parameters, device)
     progress(f"model ready: {decoder.parameters} parameters, {decoder.dtype}, {decoder.device}, {threads} threads")
     loaded = time.perf_counter() - began
     samples = Samples()
     started = time.time()
     watch = Watch(parameters.stopping, time.perf_counter() + budget_seconds, time.perf_counter)
-    with memory, torch.inference_mode():
+    with gpu, torch.inference_mode():
         generator = Generator(decoder, parameters, timer_for(decoder.device))
         number, stop = 0, False
         while not stop:
             stop = generator.round(number, samples, watch)
-            memory.look()
+            gpu.look()
             number += 1
             progress(f"round {number}: {len(samples.step)} steps, {watch.left():.0f} s left {watch.reason}".rstrip())
     return Measurement(
@@ -134,13 +142,13 @@ def measure(parameters: BuiltinParameters, budget_seconds: float, progress: Prog
         series=samples.series(),
         scalars={
             "throughput": samples.throughput(),
-            **memory.scalars(),
+            **gpu.scalars(),
             "host_memory_peak": host_memory_peak(),
             "harness_overhead_per_step": samples.overhead(),
         },
         facts={
             **_facts(decoder, parameters),
-            "gpu_memory_source": memory.source(),
+            **gpu.facts(),
             "threads": threads,
             "timing": timer_for(decoder.device).policy,
             "rounds": samples.rounds,

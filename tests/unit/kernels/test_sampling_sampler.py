@@ -1,18 +1,16 @@
 import math
+from collections.abc import Callable
 
 import attrs
 import numpy as np
 import pytest
 import torch
+from goodness import distribution, fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
-from perfrun_kernels.sampling import sampler
+from perfrun_kernels.sampling import reference, sampler
 from perfrun_kernels.sampling.parameters import SamplingOptions
-
-FALSE_ALARM = 1e-6
-"""Chance that a correct sampler would have failed a goodness-of-fit test here when its seed was chosen."""
 
 EDGE = 1e-5
 """Probabilities closer to a threshold than this may fall on either side by rounding."""
@@ -23,15 +21,18 @@ PLAIN = SamplingOptions(
 NAN, INF = math.nan, math.inf
 
 
+Draw = Callable[[torch.Tensor, SamplingOptions, torch.Generator], torch.Tensor]
+
+
 def support(logits: list[float], options: SamplingOptions) -> set[int]:
     """Return the tokens that the sampler can draw."""
-    scores, ids = sampler.candidates(sampler.sanitise(torch.tensor([logits])), options)
-    kept = sampler.weights(scores, options)[0]
+    scores, ids = reference.candidates(reference.sanitise(torch.tensor([logits])), options)
+    kept = reference.weights(scores, options)[0]
     places = torch.arange(len(logits)) if ids is None else ids[0]
     return {int(places[index]) for index in torch.nonzero(kept).flatten()}
 
 
-def reference(logits: list[float], options: SamplingOptions) -> tuple[set[int], set[int]]:
+def defined(logits: list[float], options: SamplingOptions) -> tuple[set[int], set[int]]:
     """Return what surely survives and what may, by the plain definitions and in double precision."""
     order = sorted(range(len(logits)), key=lambda token: -logits[token])
     if options.top_k:
@@ -63,7 +64,7 @@ def test_the_support_is_that_of_the_definitions(
 ) -> None:
     options = attrs.evolve(PLAIN, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
     scaled = [value / 5 for value in logits]
-    sure, maybe = reference(scaled, options)
+    sure, maybe = defined(scaled, options)
     found = support(scaled, options)
     assert sure <= found <= maybe
     assert max(range(len(scaled)), key=scaled.__getitem__) in found
@@ -88,62 +89,92 @@ def test_supports_of_one_known_distribution(options: SamplingOptions, expected: 
     assert support(logits, options) == expected
 
 
+@pytest.mark.parametrize("draw", [reference.draw, sampler.draw])
 @pytest.mark.parametrize("options", [
     PLAIN,
     attrs.evolve(PLAIN, temperature=0.7),
     attrs.evolve(PLAIN, top_k=6),
     attrs.evolve(PLAIN, top_p=0.8),
+    attrs.evolve(PLAIN, top_p=0.3, temperature=2.0),
     attrs.evolve(PLAIN, min_p=0.2, temperature=1.5),
+    attrs.evolve(PLAIN, top_p=0.9, min_p=0.1),
     attrs.evolve(PLAIN, top_k=8, top_p=0.9, min_p=0.05),
 ])  # fmt: skip
-def test_draws_follow_the_distribution(options: SamplingOptions) -> None:
-    draws = 40_000
+def test_draws_follow_the_distribution(options: SamplingOptions, draw: Draw) -> None:
     logits = torch.linspace(-2.0, 1.5, 12)[torch.randperm(12, generator=torch.Generator().manual_seed(3))]
-    tokens = sampler.draw(logits.repeat(draws, 1), options, torch.Generator().manual_seed(11))
+    tokens = draw(logits.repeat(5000, 1), options, torch.Generator().manual_seed(11))
     kept = sorted(support(logits.tolist(), options))
-    heights = np.exp(logits.double().numpy()[kept] / options.temperature)
-    counts = np.bincount(tokens.numpy(), minlength=12)
-    assert counts.sum() == counts[kept].sum()
-    assert stats.chisquare(counts[kept], draws * heights / heights.sum()).pvalue > FALSE_ALARM
+    probabilities = np.zeros(12)
+    probabilities[kept] = np.exp(logits.double().numpy()[kept] / options.temperature)
+    assert set(tokens.tolist()) == set(kept)
+    assert fits(tokens, probabilities / probabilities.sum())
 
 
-def test_a_wrong_distribution_would_be_noticed() -> None:
-    draws = 40_000
+@pytest.mark.parametrize("draw", [reference.draw, sampler.draw])
+def test_a_wrong_distribution_would_be_noticed(draw: Draw) -> None:
     logits = torch.linspace(-2.0, 1.5, 12)
-    tokens = sampler.draw(logits.repeat(draws, 1), PLAIN, torch.Generator().manual_seed(11))
-    heights = np.exp(logits.double().numpy() / 1.1)
-    assert stats.chisquare(np.bincount(tokens.numpy()), draws * heights / heights.sum()).pvalue < FALSE_ALARM
+    tokens = draw(logits.repeat(5000, 1), PLAIN, torch.Generator().manual_seed(11))
+    assert fits(tokens, distribution(logits, PLAIN))
+    assert not fits(tokens, distribution(logits, attrs.evolve(PLAIN, temperature=1.3)))
+    assert not fits(tokens, distribution(logits, attrs.evolve(PLAIN, top_k=11)))
 
 
-def test_the_penalty_makes_seen_tokens_less_likely_whatever_their_sign() -> None:
+@pytest.mark.parametrize("vocabulary", [255, 256, 257, 5000])
+@pytest.mark.parametrize("top_p", [1.0, 0.9, 0.2])
+def test_blocks_of_a_large_vocabulary_are_drawn_as_one(vocabulary: int, top_p: float) -> None:
+    options = attrs.evolve(PLAIN, top_p=top_p)
+    logits = torch.randn(vocabulary, generator=torch.Generator().manual_seed(vocabulary))
+    tokens = sampler.draw(logits.repeat(1000, 1), options, torch.Generator().manual_seed(7))
+    assert fits(tokens, distribution(logits, options))
+
+
+def test_of_equally_likely_tokens_top_p_keeps_the_first() -> None:
+    options = attrs.evolve(PLAIN, top_p=0.5)
+    logits = torch.zeros(400, 5)
+    for draw in (reference.draw, sampler.draw):
+        assert set(draw(logits, options, torch.Generator().manual_seed(2)).tolist()) == {0, 1, 2}
+
+
+def test_broken_rows_are_drawn_as_defined_without_a_sort() -> None:
+    rows = torch.tensor([[NAN, -INF, 0.5, NAN], [INF, 1.0, INF, NAN], [-INF] * 4, [NAN] * 4])
+    for options in (PLAIN, attrs.evolve(PLAIN, top_p=0.999), attrs.evolve(PLAIN, min_p=0.5)):
+        generator = torch.Generator().manual_seed(4)
+        drawn = torch.stack([sampler.draw(rows, options, generator) for _ in range(100)])
+        assert [set(drawn[:, row].tolist()) for row in range(4)] == [{2}, {0, 2}, {0, 1, 2, 3}, {0, 1, 2, 3}]
+
+
+def test_the_penalties_make_tokens_less_likely_whatever_their_sign() -> None:
     logits = torch.tensor([[2.0, 2.0, -2.0, -2.0, 0.0]])
-    seen = torch.tensor([[True, False, True, False, True]])
-    assert sampler.penalise(logits, seen, 2.0).tolist() == [[1.0, 2.0, -4.0, -2.0, 0.0]]
+    seen, drawn = torch.tensor([[0, 2, 4, 2]]), torch.tensor([[2, 2]])
+    options = attrs.evolve(PLAIN, repetition_penalty=2.0)
+    assert reference.penalise(logits, seen, drawn, options).tolist() == [[1.0, 2.0, -4.0, -2.0, 0.0]]
+    both = attrs.evolve(options, presence_penalty=0.5)
+    assert reference.penalise(logits, seen, drawn, both).tolist() == [[1.0, 2.0, -4.5, -2.0, 0.0]]
 
 
 def test_the_drawer_counts_prompt_and_drawn_tokens_as_seen() -> None:
     options = attrs.evolve(PLAIN, temperature=0.0, repetition_penalty=2.0)
-    drawer = sampler.Drawer(options, torch.tensor([[0]]), vocabulary=4, seed=0)
+    drawer = sampler.drawer(options, torch.tensor([[0]]), vocabulary=4, seed=0)
     logits = torch.tensor([[3.0, 2.9, 2.8, 0.1]])
     assert [int(drawer.next(logits)) for _ in range(4)] == [1, 2, 0, 0]
 
 
 def test_the_presence_penalty_counts_drawn_tokens_but_not_the_prompt() -> None:
     options = attrs.evolve(PLAIN, temperature=0.0, presence_penalty=0.25)
-    drawer = sampler.Drawer(options, torch.tensor([[0]]), vocabulary=4, seed=0)
+    drawer = sampler.drawer(options, torch.tensor([[0]]), vocabulary=4, seed=0)
     logits = torch.tensor([[3.0, 2.9, 2.8, 0.1]])
     assert [int(drawer.next(logits)) for _ in range(4)] == [0, 1, 2, 0]
 
 
 def test_both_penalties_come_in_their_order() -> None:
     options = attrs.evolve(PLAIN, temperature=0.0, repetition_penalty=2.0, presence_penalty=-1.5)
-    drawer = sampler.Drawer(options, torch.tensor([[2]]), vocabulary=3, seed=0)
+    drawer = sampler.drawer(options, torch.tensor([[2]]), vocabulary=3, seed=0)
     logits = torch.tensor([[4.0, 3.0, 4.9]])
     assert [int(drawer.next(logits)) for _ in range(2)] == [0, 0]
 
 
 def test_without_a_penalty_nothing_is_remembered() -> None:
-    drawer = sampler.Drawer(attrs.evolve(PLAIN, temperature=0.0), torch.tensor([[0]]), vocabulary=2, seed=0)
+    drawer = sampler.drawer(attrs.evolve(PLAIN, temperature=0.0), torch.tensor([[0]]), vocabulary=2, seed=0)
     assert [int(drawer.next(torch.tensor([[2.0, 1.0]]))) for _ in range(3)] == [0, 0, 0]
 
 
@@ -186,8 +217,8 @@ def test_ties_at_the_edge_of_top_k_keep_exactly_k() -> None:
 
 def test_half_precision_is_drawn_in_single_precision() -> None:
     logits = torch.zeros(1, 4096, dtype=torch.bfloat16)
-    scores, _ = sampler.candidates(sampler.sanitise(logits), PLAIN)
-    assert sampler.weights(scores, PLAIN).dtype == torch.float32
+    scores, _ = reference.candidates(reference.sanitise(logits), PLAIN)
+    assert reference.weights(scores, PLAIN).dtype == torch.float32
 
 
 def test_neighbouring_rows_do_not_touch_each_other() -> None:
