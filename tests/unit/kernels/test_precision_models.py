@@ -1,6 +1,7 @@
 """Models that are read and converted: tiny ones, made here, with what can be wrong with them."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from transformers import (
 )
 
 from perfrun_kernels.faults import UnmeasurableError
-from perfrun_kernels.precision import encoder
+from perfrun_kernels.precision import comparing, encoder, turns
 from perfrun_kernels.precision.asking import Asker
 from perfrun_kernels.precision.dataset import Item
 from perfrun_kernels.precision.parameters import parse
@@ -175,3 +176,22 @@ def test_an_encoder_with_a_decoder_is_refused(tmp_path):
     config = T5Config(vocab_size=7, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
     with pytest.raises(UnmeasurableError, match="one of the two"):
         encoder.load(save(T5Model(config), tmp_path), 16)
+
+
+def test_both_models_take_their_turns_on_batches_without_padding(tmp_path, monkeypatch):
+    """With the clock of a CPU in place of a GPU's, and a cache of its size."""
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(L2_cache_size=1024))
+    read = encoder.load(save(bert(), tmp_path), 16)
+    seen = {"before": [], "after": []}
+    models = {"before": read.model, "after": encoder.converted(read.model, "FP16")}
+    for side, model in models.items():
+        model.register_forward_pre_hook(
+            lambda _, __, given, side=side: seen[side].append(given["input_ids"]), with_kwargs=True
+        )
+    parameters = parse({"batch_size": 3, "sequence_length": 16, "rounds": 5})
+    found = comparing._timed(models, read, parameters, CPU, lambda: False)
+    assert [len(found.seconds[side]) for side in turns.SIDES] == [5, 5]
+    assert all(seconds > 0 for side in turns.SIDES for seconds in found.seconds[side])
+    assert [len(batches) for batches in seen.values()] == [5 + turns.WARM_UP] * 2
+    assert {batch.shape for batches in seen.values() for batch in batches} == {(3, 16)}
+    assert comparing._speed(found).value > 0

