@@ -164,7 +164,7 @@ def _openai(arguments: Arguments) -> OpenAIParameters:
         model_name=name or "",
         api=arguments.choice("api", "chat", APIS),
         api_key_env=arguments.text("api_key_env"),
-        server=arguments.choice("server", "", ("", *SERVERS)),
+        server=arguments.choice("server", SERVERS[0], SERVERS) if arguments.text("server") else "",
         metrics_url=metrics_url,
         extensions=arguments.flag("extensions", default=False),
         stall_seconds=arguments.number("stall_seconds", 30.0, above=0),

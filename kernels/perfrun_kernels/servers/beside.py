@@ -39,7 +39,7 @@ class Beside:
 
     def __init__(self, parameters: OpenAIParameters, headers: Mapping[str, str]) -> None:
         self.url = metrics_url(parameters)
-        self._server, self._model = parameters.server, parameters.model_name
+        self.server, self._model = parameters.server, parameters.model_name
         same = urlsplit(self.url).netloc == urlsplit(parameters.url).netloc
         self._headers = dict(headers) if same else {}
         self._before: Reading | None = None
@@ -82,10 +82,10 @@ class Beside:
 
     def facts(self) -> dict[str, Fact]:
         """Return what the server says of the time since the beginning, or why it says nothing."""
-        about: dict[str, Fact] = {"server": self._server, "server_metrics_url": self.url}
+        about: dict[str, Fact] = {"server": self.server, "server_metrics_url": self.url}
         try:
             found = self.counted()
-            levels = most([read(text, self._server, self._model) for text in self._levels])
+            levels = most([read(text, self.server, self._model) for text in self._levels])
         except MetricsError as error:
             return about | {"server_metrics": str(error)}
         about["server_metrics"] = "read before and after"
@@ -103,7 +103,7 @@ class Beside:
         return about
 
     def _now(self) -> Reading:
-        return read(_fetch(self.url, self._headers), self._server, self._model)
+        return read(_fetch(self.url, self._headers), self.server, self._model)
 
 
 def metrics_url(parameters: OpenAIParameters) -> str:

@@ -78,7 +78,7 @@ def read(text: str, server: str, model: str) -> Reading:
                 if found is not None:
                     times[figure] = found
                     break
-            elif values := [each.value * name.scale for each in _of(series[name.name], name, model)]:
+            elif values := [each.value * name.scale for each in _of(_named(series, name.name), name, model)]:
                 numbers[figure] = max(values) if KINDS[figure] == "share" else math.fsum(values)
                 break
     if not numbers and not times:
@@ -113,6 +113,11 @@ def most(readings: Sequence[Reading]) -> dict[str, float]:
         for name in levels
         if (values := [each.numbers[name] for each in readings if name in each.numbers])
     }
+
+
+def _named(series: Mapping[str, Sequence[Sample]], name: str) -> Sequence[Sample]:
+    """Return the series of a name; the parser gives each counter the ending that OpenMetrics wants."""
+    return series.get(name) or series.get(f"{name}_total", ())
 
 
 def _of(samples: Iterable[Sample], name: Name, model: str) -> list[Sample]:
