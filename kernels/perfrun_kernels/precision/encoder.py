@@ -143,6 +143,8 @@ def _read(path: Path, name: str, licence: str, sequence_length: int) -> Encoder:
             f"sequence_length is {sequence_length}, but the model in {name} takes at most {longest} tokens: "
             "ask for fewer",
         )
+    # Nothing is generated: a decoder that kept its keys and values would be slower for nothing.
+    model.config.use_cache = False
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     return Encoder(model.eval().requires_grad_(requires_grad=False), tokenizer, name, licence, _digest(path, weights))

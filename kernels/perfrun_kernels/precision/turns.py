@@ -37,17 +37,20 @@ class Turns:
 
 
 def take(
-    passes: Mapping[str, Callable[[], object]], flush: Callable[[], object], timer: Timer, rounds: int, seed: int,
+    passes: Mapping[str, Callable[[], object]], prepare: Callable[[], object], timer: Timer, rounds: int, seed: int,
     expired: Callable[[], bool],
 ) -> Turns:  # fmt: skip
-    """Time one pass of both sides in each of ``rounds`` turns, or until ``expired`` says that time is up."""
+    """Time one pass of both sides in each of ``rounds`` turns, or until ``expired`` says that time is up.
+
+    ``prepare`` is called before each pass, outside of what is timed.
+    """
     order = random.Random(seed)  # noqa: S311 -- a draw, no secret
     seconds: dict[str, list[float]] = {side: [] for side in SIDES}
     for turn in range(WARM_UP + rounds):
         if expired():
             return Turns(seconds, expired=True)
         for side in order.sample(SIDES, len(SIDES)):
-            flush()
+            prepare()
             timer.start()
             passes[side]()
             spent = timer.stop()

