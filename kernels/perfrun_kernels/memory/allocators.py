@@ -61,21 +61,23 @@ class CudaAllocator:
     """torch's caching allocator on one GPU.
 
     ``nvml`` returns the bytes that the process holds on it as the driver counts them, None where that cannot be read.
+    ``cuda`` is asked as ``torch.cuda`` is.
     """
 
-    def __init__(self, device: torch.device, nvml: Callable[[], float | None]) -> None:
+    def __init__(self, device: torch.device, nvml: Callable[[], float | None], cuda: Any = torch.cuda) -> None:
         self._device = device
         self._nvml = nvml
-        self._expandable = any(segment.get("is_expandable") for segment in torch.cuda.memory_snapshot())
+        self._cuda = cuda
+        self._expandable = any(segment.get("is_expandable") for segment in cuda.memory_snapshot())
         self._before = self._stats()
         self._worst = 0.0
         self.columns = ("allocated", "reserved", *(("nvml",) if nvml() is not None else ()))
 
     def settle(self) -> None:
         """Wait for the device; with expandable segments, trim them."""
-        torch.cuda.synchronize(self._device)
+        self._cuda.synchronize(self._device)
         if self._expandable:
-            torch.cuda.empty_cache()
+            self._cuda.empty_cache()
 
     def held(self) -> tuple[float, ...] | None:
         """Return what is allocated and reserved, and what NVML sees of it if it did at the beginning."""
@@ -113,5 +115,5 @@ class CudaAllocator:
         }  # fmt: skip
 
     def _stats(self) -> dict[str, Any]:
-        stats: dict[str, Any] = torch.cuda.memory_stats(self._device)
+        stats: dict[str, Any] = self._cuda.memory_stats(self._device)
         return stats

@@ -18,14 +18,19 @@ from perfrun_kernels.sampling.memory import NvmlWatch
 from perfrun_kernels.sampling.models import choose_device, load
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from perfrun_kernels.memory.allocators import Allocator
     from perfrun_kernels.memory.parameters import Builtin
+    from perfrun_kernels.memory.pipeline import Engine
     from perfrun_kernels.program import Fact, Measurement, Task
     from perfrun_kernels.sampling.models import Decoder
 
 
-def measure(parameters: Builtin, task: Task) -> Measurement:
+def measure(parameters: Builtin, task: Task, make: Callable[..., Engine] = PagedEngine) -> Measurement:
     """Load the model, then keep batches under way and watch, for what is left of the soak or of the budget.
+
+    ``make`` makes the engine that is watched, of the arguments of :class:`PagedEngine`.
 
     Raises:
         UnmeasurableError: the device or the model that the request names is not there.
@@ -40,7 +45,7 @@ def measure(parameters: Builtin, task: Task) -> Measurement:
     task.progress(f"model ready: {decoder.parameters} parameters, {decoder.dtype}, {decoder.device}, {threads} threads")
     seconds = min(work.left_seconds, task.budget_seconds)
     with torch.inference_mode(), collected():
-        engine = PagedEngine(decoder, parameters.decode.sampling, parameters.blocks, parameters.block_tokens)
+        engine = make(decoder, parameters.decode.sampling, parameters.blocks, parameters.block_tokens)
         prompts = Prompts(work, decoder.vocabulary)
         allocator: Allocator = CudaAllocator(device, nvml) if nvml is not None else HostAllocator()
         watching = Watching(

@@ -21,7 +21,17 @@ LEAST_SECONDS = 10.0
 
 MOST_PREFIX_TOKENS = 100_000_000
 
-_CLIENT = ("url", "model_name", "api", "api_key_env", "extensions", "stall_seconds", "server", "metrics_url")
+_CLIENT = (
+    "url",
+    "model_name",
+    "api",
+    "api_key_env",
+    "extensions",
+    "stall_seconds",
+    "max_failed_rounds",
+    "server",
+    "metrics_url",
+)
 _SHARED = {"builtin": ("model", "device", "threads", "sampling"), "openai": (*_CLIENT, "sampling")}
 """What the sampling program reads for each engine."""
 

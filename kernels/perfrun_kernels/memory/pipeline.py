@@ -19,7 +19,15 @@ SEED_SPACE = 2**63
 
 
 class Engine(Protocol):
-    """What is watched: it takes batches and goes on with all of them step by step."""
+    """What is watched: it takes batches and goes on with all of them step by step.
+
+    It counts prompt tokens that its cache was asked for and those that were found, and keeps the largest share of
+    slots that lay unused in blocks in use.
+    """
+
+    queries: int
+    hits: int
+    waste: float
 
     @property
     def under_way(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -15,33 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from perfrun_kernels.memory.allocators import Allocator
+    from perfrun_kernels.memory.pipeline import Engine
     from perfrun_kernels.memory.workload import Prompts
     from perfrun_kernels.program import Fact, Task
 
 MOST_ROWS = 50_000
 
 
-class Counts(Protocol):
-    """What an engine counts: prompt tokens asked for and found in its cache, and its cache's own fragmentation."""
-
-    @property
-    def queries(self) -> int:
-        """Return the prompt tokens that were asked for."""
-
-    @property
-    def hits(self) -> int:
-        """Return those of them that were found."""
-
-    @property
-    def waste(self) -> float:
-        """Return the largest share so far of slots that lay unused in blocks in use."""
-
-
 @attrs.define
 class Watching:
     """Looks at this process and at its device, and keeps what it sees."""
 
-    engine: Counts
+    engine: Engine
     prompts: Prompts
     allocator: Allocator
     task: Task
