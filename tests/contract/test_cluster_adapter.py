@@ -149,6 +149,30 @@ async def test_a_pod_is_tied_to_a_node_in_words_that_the_server_takes(bench: Ben
         }  # fmt: skip
 
 
+async def test_gpus_are_asked_for_in_words_that_the_server_takes(bench: Bench) -> None:
+    stage = STAGE.replace(gpus=1)
+    one = {"name": "gpu", "exactly": {"deviceClassName": "gpu.nvidia.com"}}
+    template = {
+        "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate", "metadata": {"name": "one"},
+        "spec": {"spec": {"devices": {"requests": [one]}}},
+    }  # fmt: skip
+    templates = f"/apis/resource.k8s.io/v1/namespaces/{bench.namespace}/resourceclaimtemplates"
+    await bench.make(templates, template)
+    asked = ({"resourceClaimTemplate": "one"}, {"gpuResource": "nvidia.com/mig-1g.10gb"})
+    stored = []
+    for number, pods in enumerate(asked):
+        run = await bench.run(f"run-{number}", TargetSpec.from_wire({"pods": {"gpus": 1} | pods}))
+        start = attrs.evolve(start_of(run), stage=stage)
+        await bench.cluster.start_pod(run, start)
+        pod = await bench.api.get(pods_path(bench.namespace, start.name))
+        stored.append((pod["spec"].get("resourceClaims"), pod["spec"]["containers"][0]["resources"]))
+    slice_of_one = {"nvidia.com/mig-1g.10gb": "1"}
+    assert stored == [
+        ([{"name": "gpu", "resourceClaimTemplateName": "one"}], {"claims": [{"name": "gpu"}]}),
+        (None, {"limits": slice_of_one, "requests": slice_of_one}),
+    ]
+
+
 async def test_a_run_is_created_once_and_carries_nothing_of_its_feature(bench: Bench) -> None:
     feature = await bench.feature(annotations={"kubectl.kubernetes.io/last-applied-configuration": "{}"})
     action = CreateRun("feature-1", RunSpec(feature="Feature: x", feature_ref="feature", target_ref="t"), "Changed")

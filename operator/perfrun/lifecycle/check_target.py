@@ -196,6 +196,14 @@ def _forecast(spec: TargetSpec) -> Iterator[str]:
     yield from _query("forecast.concurrency", forecast.concurrency)
 
 
+def _pods(spec: TargetSpec) -> Iterator[str]:
+    if spec.pods.resource_claim_template and not spec.pods.gpus:
+        yield (
+            "pods.resourceClaimTemplate names a claim of GPUs, but pods.gpus is 0, so that no pod asks for one; "
+            "say in pods.gpus how many the template claims"
+        )
+
+
 def _memory(spec: TargetSpec) -> Iterator[str]:
     wanted = spec.memory
     if seconds(wanted.soak) == 0:
@@ -229,5 +237,5 @@ def _named(place: str, metrics: Iterable[str]) -> Iterator[str]:
 
 
 RULES: Final[tuple[Callable[[TargetSpec], Iterator[str]], ...]] = (
-    _metrics, _service, _load, _chaos, _telemetry, _forecast, _memory,
+    _metrics, _service, _load, _chaos, _telemetry, _forecast, _pods, _memory,
 )  # fmt: skip

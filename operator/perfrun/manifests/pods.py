@@ -25,6 +25,9 @@ API_KEY_ENV: Final = "PERFRUN_API_KEY"
 SCRATCH: Final = "/scratch"
 """Where a pod may write. Not /tmp: a RuntimeClass may show the pod programs that are below the node's /tmp."""
 
+_GPU_CLAIM: Final = "gpu"
+"""Name, within a pod, of the claim by which a driver for dynamic resource allocation gives it GPUs."""
+
 _USER: Final = 65532
 _SCRATCH_SIZE: Final = "1Gi"
 
@@ -141,6 +144,12 @@ def _spec(attempt: Attempt, settings: PodSettings) -> dict[str, Any]:
         spec["nodeSelector"] = dict(pods.node_selector)
     if pods.tolerations:
         spec["tolerations"] = [dict(each) for each in pods.tolerations]
+    if pods.service_account_name:
+        spec["serviceAccountName"] = pods.service_account_name
+    if pods.image_pull_secrets:
+        spec["imagePullSecrets"] = [{"name": each} for each in pods.image_pull_secrets]
+    if stage.gpus and pods.resource_claim_template:
+        spec["resourceClaims"] = [{"name": _GPU_CLAIM, "resourceClaimTemplateName": pods.resource_claim_template}]
     if stage.host_network:
         # Names of the cluster, such as the operator's own, are not known to the node's resolver.
         spec |= {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
@@ -191,7 +200,9 @@ def _resources(attempt: Attempt, settings: PodSettings) -> dict[str, Any]:
     pods = attempt.target.pods
     source: Mapping[str, Mapping[str, str]] = pods.resources or settings.resources
     resources: dict[str, Any] = {kind: dict(amounts) for kind, amounts in source.items()}
-    if attempt.stage.gpus:
+    if attempt.stage.gpus and pods.resource_claim_template:
+        resources["claims"] = [{"name": _GPU_CLAIM}]
+    elif attempt.stage.gpus:
         # Extended resources must be requested and limited alike; the limit alone means both.
         resources.setdefault("limits", {})[pods.gpu_resource] = str(attempt.stage.gpus)
     return resources

@@ -159,3 +159,9 @@ def test_histories_that_could_not_be_read(spec, sentence):
 def test_a_pipeline_that_could_not_be_kept_under_way(memory, sentence):
     (problem,) = problems(memory=memory)
     assert sentence in problem
+
+
+def test_a_claim_of_gpus_that_no_pod_would_make():
+    (problem,) = problems(pods={"resourceClaimTemplate": "one-h100"})
+    assert problem.startswith("pods.resourceClaimTemplate names a claim of GPUs, but pods.gpus is 0")
+    assert problems(pods={"resourceClaimTemplate": "one-h100", "gpus": 1}) == ()

@@ -160,6 +160,28 @@ def test_gpus_are_limited_by_the_resource_that_the_target_names() -> None:
     assert container(pod)["resources"]["limits"] == {"memory": "2Gi", "amd.com/gpu": "2"}
 
 
+def test_a_gpu_may_be_a_slice_of_one() -> None:
+    pod = made({"pods": {"gpuResource": "nvidia.com/mig-1g.10gb"}}, stage=STAGE.replace(gpus=1))
+    assert container(pod)["resources"]["limits"] == {"memory": "2Gi", "nvidia.com/mig-1g.10gb": "1"}
+
+
+def test_gpus_are_claimed_from_a_driver_where_the_target_has_a_template_and_counted_nowhere_else() -> None:
+    target = {"pods": {"resourceClaimTemplate": "one-h100"}}
+    pod = made(target, stage=STAGE.replace(gpus=1))
+    assert pod["spec"]["resourceClaims"] == [{"name": "gpu", "resourceClaimTemplateName": "one-h100"}]
+    assert container(pod)["resources"] == dict(SETTINGS.resources) | {"claims": [{"name": "gpu"}]}
+    without = made(target)
+    assert "resourceClaims" not in without["spec"]
+    assert container(without)["resources"] == SETTINGS.resources
+
+
+def test_it_has_the_account_and_the_pull_secrets_that_the_target_names() -> None:
+    spec = made({"pods": {"serviceAccountName": "bench", "imagePullSecrets": ["registry"]}})["spec"]
+    assert (spec["serviceAccountName"], spec["imagePullSecrets"]) == ("bench", [{"name": "registry"}])
+    assert spec["automountServiceAccountToken"] is False
+    assert {"serviceAccountName", "imagePullSecrets"} & set(made()["spec"]) == set()
+
+
 def test_an_api_key_comes_from_a_secret_and_stands_nowhere() -> None:
     pod = made({"llm": {"engine": "openai", "url": "http://x/v1", "apiKeySecret": "keys"}})
     assert environment(pod)["PERFRUN_API_KEY"] == {"secretKeyRef": {"name": "keys", "key": "apiKey"}}
