@@ -15,6 +15,7 @@ from perfrun.api.plan import Claim
 from perfrun.api.run import Source
 from perfrun.capabilities.base import Evidence, Measured, NotMeasured
 from perfrun.capabilities.evidence import source, unmeasured, window
+from perfrun.capabilities.gpu import disturbed, spoilt
 from perfrun.language import quantities
 from perfrun.language.model import Quantity
 from perfrun.measuring.correlation import effective_for_quantile
@@ -39,6 +40,9 @@ def measure(claim: Claim, evidence: Evidence, confidence: float) -> Measured | N
     if nothing is not None or result is None:
         return nothing or NotMeasured(reason="NoResult", message="its benchmark pod left no result")
     key = claim.subject.partition(".")[2]
+    trouble = spoilt(result) if key == "gpu_memory" else disturbed(result)
+    if trouble is not None:
+        return _nothing(*trouble, evidence, result)
     if key == "gpu_memory":
         return _memory(claim, evidence, result)
     if key == "throughput":

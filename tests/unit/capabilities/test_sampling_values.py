@@ -118,6 +118,27 @@ def test_memory_that_was_not_read_says_why(
     assert not found.broken
 
 
+@pytest.mark.parametrize(
+    ("what", "seen", "reason"),
+    [
+        (LATENCY, {"gpu.readings": 600, "gpu.throttled": 0.5}, "GPUThrottled"),
+        (THROUGHPUT, {"gpu.readings": 600, "gpu.throttled": 0.5}, "GPUThrottled"),
+        (LATENCY, {"gpu.throttled": 0, "gpu.others": 1}, "GPUShared"),
+        (MEMORY, {"gpu.throttled": 0, "gpu.others": 1}, "GPUShared"),
+    ],
+)
+def test_a_gpu_that_was_disturbed_gives_no_value(what: Claim, seen: dict[str, float], reason: str) -> None:
+    disturbed = result(noise(2000, 0.008))
+    disturbed.scalars.update({name: Scalar("1", value) for name, value in seen.items()})
+    assert unmeasured(what, disturbed).reason == reason
+
+
+def test_a_slow_clock_takes_no_memory() -> None:
+    throttled = result([])
+    throttled.scalars.update({"gpu.readings": Scalar("1", 600), "gpu.throttled": Scalar("1", 0.5)})
+    assert measured(MEMORY, throttled).value == pytest.approx(2.5)
+
+
 def test_drifting_steps_have_no_steady_state() -> None:
     steps = [value * 2 ** (at / 500) for at, value in enumerate(noise(2000, 0.008))]
     found = unmeasured(LATENCY, result(steps, [0, 500, 1000, 1500]))
