@@ -35,7 +35,7 @@ from perfrun_kernels.contract import GRACE_SECONDS
 STEPS_KEY: Final = "p99_latency"
 """Key of claims about step times, whatever their percentile."""
 
-_DESIGN_EFFECT: Final = 3
+DESIGN_EFFECT: Final = 3
 """Consecutive step times that are taken to be worth one independent one when looks are planned."""
 
 _LOOKS: Final = (0.25, 1, 2, 4)
@@ -161,7 +161,7 @@ def _stopping(scenario: Scenario, work: Mapping[str, JSON], confidence: float) -
         # Figures of whole rounds come one a round, so stopping on the step times would starve them.
         samples = max(_SAMPLES * _streams(work), rounds * per_round)
         return {"min_samples": samples, "max_rounds": math.ceil(samples / per_round)}, 0
-    quantile, effect = _quantile(claim), _DESIGN_EFFECT * _streams(work)
+    quantile, effect = _quantile(claim), DESIGN_EFFECT * _streams(work)
     needed = samples_needed(quantile, spent(confidence, len(_LOOKS))) * effect
     boundary = looks(quantile, confidence, [math.ceil(needed * share) for share in _LOOKS], effect)
     skipped = _SKIPPED * _streams(work)
