@@ -113,7 +113,9 @@ def _leak(claim: Claim, evidence: Evidence, parts: Sequence[Result], confidence:
     if not rises:
         scalar = parts[-1].scalars.get("leak")
         said = scalar.reason if scalar is not None else ""
-        return _nothing("TooFewSamples", said or "too few samples tell whether memory grows", evidence, parts)
+        if said:
+            return _nothing("NoReading", said, evidence, parts)
+        return _nothing("TooFewSamples", "too few samples tell whether memory grows", evidence, parts)
     if len(rises) > 1 and (why := _spoilt(parts)) is not None:
         return _nothing(*why, evidence, parts)
     period, watched = float(claim.parameters["period_s"]), _watched(parts)
