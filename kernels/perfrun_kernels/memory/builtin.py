@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from perfrun_kernels.gpu.watching import watch
 from perfrun_kernels.memory.allocators import CudaAllocator, HostAllocator
 from perfrun_kernels.memory.pipeline import soak
 from perfrun_kernels.memory.readings import collected
@@ -14,7 +15,6 @@ from perfrun_kernels.memory.watching import Watching
 from perfrun_kernels.memory.workload import Prompts
 from perfrun_kernels.paged.engine import PagedEngine
 from perfrun_kernels.sampling import cpus
-from perfrun_kernels.sampling.memory import NvmlWatch
 from perfrun_kernels.sampling.models import choose_device, load
 
 if TYPE_CHECKING:
@@ -40,17 +40,16 @@ def measure(parameters: Builtin, task: Task, make: Callable[..., Engine] = Paged
     threads = parameters.decode.threads or cpus.usable()
     torch.set_num_threads(threads)
     device = choose_device(parameters.decode.device)
-    nvml = NvmlWatch(device).now if device.type == "cuda" else None
+    gpu = watch(device)
     decoder = load(parameters.decode, device)
     task.progress(f"model ready: {decoder.parameters} parameters, {decoder.dtype}, {decoder.device}, {threads} threads")
     seconds = min(work.left_seconds, task.budget_seconds)
-    with torch.inference_mode(), collected():
+    with gpu, torch.inference_mode(), collected():
         engine = make(decoder, parameters.decode.sampling, parameters.blocks, parameters.block_tokens)
         prompts = Prompts(work, decoder.vocabulary)
-        allocator: Allocator = CudaAllocator(device, nvml) if nvml is not None else HostAllocator()
-        watching = Watching(
-            engine, prompts, allocator, task, _facts(decoder, parameters), int(seconds / work.samples_every) + 2
-        )
+        allocator: Allocator = CudaAllocator(device, gpu.held) if device.type == "cuda" else HostAllocator()
+        most_rows = int(seconds / work.samples_every) + 2
+        watching = Watching(engine, prompts, allocator, gpu, task, _facts(decoder, parameters), most_rows)
         soak(engine, prompts, work, seconds, watching, time.perf_counter)
     return watching.measurement()
 

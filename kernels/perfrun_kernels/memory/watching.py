@@ -14,6 +14,7 @@ from perfrun_kernels.program import Measurement
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from perfrun_kernels.gpu.watching import Watch
     from perfrun_kernels.memory.allocators import Allocator
     from perfrun_kernels.memory.pipeline import Engine
     from perfrun_kernels.memory.workload import Prompts
@@ -29,6 +30,7 @@ class Watching:
     engine: Engine
     prompts: Prompts
     allocator: Allocator
+    gpu: Watch
     task: Task
     facts: Mapping[str, Fact]
     most_rows: int
@@ -66,7 +68,7 @@ class Watching:
                 "prefix.queries": Scalar("tokens", float(self.engine.queries)),
                 "prefix.hits": Scalar("tokens", float(self.engine.hits)),
                 "prefix.ideal": Scalar("tokens", float(self.prompts.ideal())),
-                **self.allocator.scalars(),
+                **self.allocator.scalars(), **self.gpu.scalars(),
             },
-            facts={**self.facts, "served": self.prompts.made, "looks": self.rows.count},
+            facts={**self.facts, **self.gpu.facts(), "served": self.prompts.made, "looks": self.rows.count},
         )  # fmt: skip

@@ -118,15 +118,6 @@ class NvmlWatch:
             "torch_memory_peak": Scalar("bytes", float(self._torch.cuda.max_memory_allocated(self._device))),
         }
 
-    def now(self) -> float | None:
-        """Return the bytes held now, or None where NVML does not tell."""
-        if self._problem:
-            return None
-        try:
-            return float(self._read())
-        except self._nvml.NVMLError:
-            return None
-
     def source(self) -> str:
         """Return in words whose memory was read."""
         return self._source or "none"
