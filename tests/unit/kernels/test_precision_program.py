@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from perfrun.api.target import LLM, TargetSpec
 from perfrun.capabilities.base import Evidence, Measured, NotMeasured
 from perfrun.capabilities.optimization_values import measure
 from perfrun.planning.compile import plan
-from perfrun_kernels.contract import Result
+from perfrun_kernels import runner
+from perfrun_kernels.contract import Request, Result
 from perfrun_kernels.program import Measurement, Task, find
 
 FEATURE = Path(__file__).parents[3] / "features" / "gpu_kernel_optimization.feature"
@@ -22,6 +24,10 @@ def planned(items: int):
     made = plan(FEATURE.read_text(), target)
     stage = next(stage for stage in made.stages if stage.program == "precision")
     return stage, [step.claim for step in made.scenarios[0].steps if step.claim is not None]
+
+
+def request(**parameters) -> Request:
+    return Request(run="r", stage="s", attempt=1, kind="precision", parameters=parameters, budget_seconds=1.0)
 
 
 def handed_in(measured: Measurement) -> Result:
@@ -59,6 +65,28 @@ def test_a_budget_that_is_spent_leaves_no_accuracy_and_says_so():
     assert isinstance(found, NotMeasured)
     assert "lowPrecision.budget" in found.message
     assert result.facts["stop_reason"] == "budget"
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("perfrun_kernels.precision")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = runner.run(request(), runner.Order())
+    assert (result.outcome, result.reason) == ("Unmeasurable", "MissingLibrary")
+    assert "the library torch is not in this image" in result.message
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({"path": "/nowhere"}, "ModelUnusable"),
+        ({"dataset": "/nowhere.jsonl"}, "DatasetUnusable"),
+        ({"precision": "INT8"}, "UnsupportedPrecision"),
+    ],
+)
+def test_what_cannot_be_measured_has_its_reason_in_the_result(parameters, reason):
+    result = runner.run(request(**parameters), runner.Order())
+    assert (result.outcome, result.reason) == ("Unmeasurable", reason)
 
 
 @pytest.mark.full
