@@ -31,8 +31,20 @@ def fits(tokens: torch.Tensor, probabilities: np.ndarray) -> bool:
     drawn = tokens.cpu().numpy()
     if (probabilities[drawn] == 0).any():
         return False
-    before = np.cumsum(probabilities) - probabilities / 2
-    groups = np.floor(before * max(1, int(len(drawn) / LEAST_EXPECTED / 2))).astype(int)
+    groups = grouped(len(drawn) * probabilities)
     expected = len(drawn) * np.bincount(groups, probabilities)
-    counted = np.bincount(groups[drawn], minlength=len(expected))
-    return bool(stats.chisquare(counted[expected > 0], expected[expected > 0]).pvalue > FALSE_ALARM)
+    if len(expected) == 1:
+        msg = f"{len(drawn)} draws are too few to say anything of their distribution"
+        raise ValueError(msg)
+    return bool(stats.chisquare(np.bincount(groups[drawn], minlength=len(expected)), expected).pvalue > FALSE_ALARM)
+
+
+def grouped(expected: np.ndarray) -> np.ndarray:
+    """Return each token's group; what is left at the end joins the last whole one."""
+    groups, group, gathered = np.zeros(len(expected), dtype=int), 0, 0.0
+    for token, each in enumerate(expected):
+        groups[token] = group
+        gathered += each
+        if gathered >= LEAST_EXPECTED:
+            group, gathered = group + 1, 0.0
+    return np.minimum(groups, max(group - 1, 0))

@@ -4,6 +4,8 @@ import math
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import attrs
 import pytest
@@ -11,9 +13,8 @@ import torch
 import triton
 from goodness import distribution, fits
 
-from perfrun_kernels.sampling import fused
+from perfrun_kernels.sampling import fused, sampler
 from perfrun_kernels.sampling.parameters import SamplingOptions
-from perfrun_kernels.sampling.sampler import HostDrawer
 
 PLAIN = SamplingOptions(
     temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, repetition_penalty=1.0, presence_penalty=0.0, seed=0
@@ -114,7 +115,7 @@ def test_penalties_are_those_of_the_reference_step_by_step() -> None:
     options = attrs.evolve(PLAIN, temperature=0.0, repetition_penalty=1.7, presence_penalty=0.6)
     prompt = torch.randint(50, (6, 9), generator=generator)
     ours = fused.FusedDrawer(options, prompt.to(DEVICE), 50, seed=1)
-    theirs = HostDrawer(options, prompt, seed=1)
+    theirs = sampler.HostDrawer(options, prompt, seed=1)
     logits = torch.randn(6, 50, generator=generator)
     for _ in range(12):
         assert ours.next(logits.to(DEVICE)).cpu().tolist() == theirs.next(logits).tolist()
@@ -139,6 +140,12 @@ def test_rows_may_lie_apart() -> None:
     assert torch.equal(draw(apart[:, -1], ALL), draw(apart[:, -1].contiguous(), ALL))
     turned = torch.randn(60, 5, generator=torch.Generator().manual_seed(9)).T
     assert torch.equal(draw(turned, ALL), draw(turned.contiguous(), ALL))
+
+
+def test_prompts_on_a_gpu_are_drawn_for_by_the_kernel() -> None:
+    prompt: Any = SimpleNamespace(is_cuda=True)
+    assert isinstance(sampler.drawer(PLAIN, prompt, 50, seed=0), fused.FusedDrawer)
+    assert isinstance(sampler.drawer(PLAIN, torch.zeros(1, 1), 50, seed=0), sampler.HostDrawer)
 
 
 @pytest.mark.full
