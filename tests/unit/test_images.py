@@ -16,7 +16,7 @@ FILES = {"operator": (), "kernels": ("--extra", "kernels")}
 
 
 def lines(name):
-    text = (ROOT / "docker" / f"{name}.Dockerfile").read_text()
+    text = (ROOT / "docker" / f"{name}.Dockerfile").read_text().replace("\\\n", " ")
     return [shlex.split(line, comments=True) for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
 
