@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from perfrun.api.optimization import LowPrecision
 from perfrun.api.target import LLM, TargetSpec
@@ -17,6 +18,12 @@ from perfrun_kernels.contract import Request, Result
 from perfrun_kernels.program import Measurement, Task, find
 
 FEATURE = Path(__file__).parents[3] / "features" / "gpu_kernel_optimization.feature"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_again():
+    yield
+    torch.set_num_threads(1)
 
 
 def planned(items: int):
