@@ -22,8 +22,10 @@ RUN go build -C /src/netpath -mod=readonly -trimpath -buildvcs=false -ldflags '-
 RUN go build -C /src/netwatch -mod=readonly -trimpath -buildvcs=false -ldflags '-s -w' -o /perfrun-netwatch .
 
 FROM python:3.11-slim
-# Fault agents cut a node off with nft; iperf3 measures what TCP gets from one pod to another.
-RUN apt-get update && apt-get install --yes --no-install-recommends nftables iperf3 && rm -rf /var/lib/apt/lists/*
+# Fault agents cut a node off with nft; iperf3 measures what TCP gets from one pod to another; Triton starts its kernels
+# through C code that it compiles on the GPU's own node.
+RUN apt-get update && apt-get install --yes --no-install-recommends nftables iperf3 gcc libc6-dev \
+  && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/perfrun /opt/perfrun
 COPY --from=programs /perfrun-loadgen /perfrun-netpath /perfrun-netwatch /usr/local/bin/
 ENV PATH=/opt/perfrun/bin:$PATH PYTHONUNBUFFERED=1

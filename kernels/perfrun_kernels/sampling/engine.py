@@ -45,7 +45,10 @@ class Generator:
         self._timer = timer
         self._forward = Forward(decoder, parameters.sequence_length + parameters.num_tokens)
         if decoder.device.type == "cuda":
-            self._compile()
+            from perfrun_kernels.sampling import fused  # noqa: PLC0415 -- Triton is for GPUs alone
+
+            dtype = DTYPES[decoder.dtype]
+            fused.prepare(parameters.sampling, parameters.batch_size, decoder.vocabulary, dtype, decoder.device)
 
     def prompt(self, number: int) -> torch.Tensor:
         """Return the random prompts of round ``number``, [batch, sequence length], drawn on the host."""
@@ -99,12 +102,6 @@ class Generator:
         samples.tpot.append((ended - began - ttft) / steps)
         samples.rate.append(parameters.batch_size * steps / (ended - decode_began))
         return watch.round() or stopped
-
-    def _compile(self) -> None:
-        """Draw once from nothing, so that no round waits for the sampling kernel's compiler."""
-        shape = (self._parameters.batch_size, self._decoder.vocabulary)
-        nothing = torch.zeros(shape, dtype=DTYPES[self._decoder.dtype], device=self._decoder.device)
-        drawer(self._parameters.sampling, self.prompt(0), self._decoder.vocabulary, 0).next(nothing)
 
     def _seed(self, number: int) -> int:
         return (self._parameters.sampling.seed + number * SEED_STRIDE) % SEED_SPACE

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from subprocess import SubprocessError
 from typing import TYPE_CHECKING
 
 import torch
 import triton
 
+from perfrun_kernels.faults import UnmeasurableError
 from perfrun_kernels.sampling.triton_kernels import sample
 
 if TYPE_CHECKING:
@@ -46,6 +48,25 @@ def draw(
         PENALISED=marks is not None, ROWS=height, BLOCK=block, num_warps=WARPS, enable_fp_fusion=False,
     )  # fmt: skip
     return tokens
+
+
+def prepare(options: SamplingOptions, rows: int, vocabulary: int, dtype: torch.dtype, device: torch.device) -> None:
+    """Compile the kernel for draws of this shape, so that none that is timed waits for it.
+
+    Raises:
+        UnmeasurableError: it cannot be compiled or started here.
+    """
+    drawer = FusedDrawer(options, torch.zeros((rows, 1), dtype=torch.int64, device=device), vocabulary, seed=0)
+    try:
+        drawer.next(torch.zeros((rows, vocabulary), dtype=dtype, device=device))
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, OSError, SubprocessError) as error:
+        raise UnmeasurableError(
+            "NoKernelCompiler",
+            f"the sampling kernel cannot be compiled here: {error}".splitlines()[0] + ": use perfrun's image for "
+            "benchmark pods, or put a C compiler and a driver that fits this version of torch into yours",
+        ) from error
 
 
 class FusedDrawer:

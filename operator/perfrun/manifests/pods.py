@@ -187,7 +187,8 @@ def _environment(attempt: Attempt, settings: PodSettings) -> list[dict[str, Any]
         parameters=dict(stage.parameters), budget_seconds=stage.seconds,
     )  # fmt: skip
     url = identity.result_url(settings.results_url, attempt.namespace, attempt.run, stage.id, attempt.number)
-    plain = {"TMPDIR": SCRATCH, contract.REQUEST_ENV: request.to_json()}
+    # Nothing else can be written to.
+    plain = {"TMPDIR": SCRATCH, "TRITON_CACHE_DIR": f"{SCRATCH}/triton", contract.REQUEST_ENV: request.to_json()}
     plain |= identity.environment(url, settings.ca_bundle)
     environment: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in plain.items()]
     if llm is not None and llm.api_key_secret:

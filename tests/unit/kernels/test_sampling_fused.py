@@ -13,6 +13,7 @@ import torch
 import triton
 from goodness import distribution, fits
 
+from perfrun_kernels.faults import UnmeasurableError
 from perfrun_kernels.sampling import fused, sampler
 from perfrun_kernels.sampling.parameters import SamplingOptions
 
@@ -146,6 +147,20 @@ def test_prompts_on_a_gpu_are_drawn_for_by_the_kernel() -> None:
     prompt: Any = SimpleNamespace(is_cuda=True)
     assert isinstance(sampler.drawer(PLAIN, prompt, 50, seed=0), fused.FusedDrawer)
     assert isinstance(sampler.drawer(PLAIN, torch.zeros(1, 1), 50, seed=0), sampler.HostDrawer)
+
+
+def test_a_kernel_that_cannot_be_compiled_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("Failed to find C compiler.\nMore of it")
+
+    device = torch.device(DEVICE)
+    fused.prepare(ALL, 2, 50, torch.bfloat16, device)
+    monkeypatch.setattr(fused, "draw", fail)
+    with pytest.raises(
+        UnmeasurableError, match=r"compiled here: Failed to find C compiler[.]: use perfrun's"
+    ) as caught:
+        fused.prepare(ALL, 2, 50, torch.bfloat16, device)
+    assert caught.value.reason == "NoKernelCompiler"
 
 
 @pytest.mark.full

@@ -112,6 +112,14 @@ def test_it_goes_with_its_run_and_is_found_by_labels() -> None:
     assert [found[each] for each in wanted] == ["run-1", "uid-1", "s1-sampling", "2", "checkout"]
 
 
+def test_what_it_writes_and_compiles_goes_where_it_may_write() -> None:
+    pod = made()
+    assert container(pod)["securityContext"]["readOnlyRootFilesystem"]
+    [scratch] = [each["mountPath"] for each in container(pod)["volumeMounts"] if each["name"] == "tmp"]
+    told = environment(pod)
+    assert (told["TMPDIR"], told["TRITON_CACHE_DIR"]) == (scratch, f"{scratch}/triton")
+
+
 def test_it_is_told_what_to_do_and_where_to_hand_in() -> None:
     told = environment(made())
     request = contract.Request.from_json(told[contract.REQUEST_ENV])
