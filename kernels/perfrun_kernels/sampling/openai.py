@@ -62,6 +62,7 @@ class Client:
         self.prompt_tokens = 0
         self.cached_tokens = 0
         self.uncounted = 0
+        self._last: StreamFault | None = None
 
     async def run(self, watch: Watch, headers: dict[str, str]) -> None:
         """Repeat rounds until ``watch`` ends it.
@@ -93,6 +94,13 @@ class Client:
                 self._progress(
                     f"round {number}: {self.whole} streams, {watch.left():.0f} s left {watch.reason}".rstrip()
                 )
+        if not self.samples.step and self._last is not None:
+            raise UnmeasurableError(
+                self._last.reason,
+                f"{self._parameters.url}: {self._last}, "
+                f"and no round of {self._parameters.batch_size} streams was whole when the budget was spent",
+                self.facts(),
+            )
         if not self.samples.step:
             raise UnmeasurableError(
                 "BudgetSpent",
@@ -136,6 +144,7 @@ class Client:
 
     def _judge(self, faults: list[StreamFault], failed: int) -> None:
         self.faults.update(fault.reason for fault in faults)
+        self._last = faults[0]
         worst = next((fault for fault in faults if not fault.passing), None)
         if worst is None and failed < self._parameters.max_failed_rounds:
             self._progress(f"{len(faults)} streams were turned away ({faults[0].reason}); trying again")

@@ -22,6 +22,7 @@ from perfrun.capabilities.base import (
     Settings,
     claim_of,
 )
+from perfrun.capabilities.dcgm import beside
 from perfrun.capabilities.engines import llm_of, model, server
 from perfrun.capabilities.sampling_values import measure
 from perfrun.capabilities.words.sampling import NAME, VOCABULARY
@@ -44,6 +45,10 @@ _LOOKS: Final = (0.25, 1, 2, 4)
 _SKIPPED: Final = 50
 _SAMPLES: Final = 1000
 _FEWEST_TOKENS: Final = 2
+
+_STALL_SECONDS: Final = 30.0
+"""A stream without a token for so long stalls; in a budget of less than twice as much, for half of the budget."""
+
 _ROUND_SERIES: Final[Mapping[str, str]] = {"ttft": "ttft_seconds", "tpot": "tpot_seconds", "e2e": "e2e_seconds"}
 _UNITS: Final = {subject.key: subject.unit for subject in VOCABULARY.subjects}
 
@@ -86,7 +91,7 @@ class Sampling:
             for index, step in enumerate(scenario.steps)
             if step.meaning is not None and step.meaning.capability == NAME and step.role == "outcome"
         }
-        return ScenarioPlan(stages=(pod,), claims=claims)
+        return ScenarioPlan(stages=(pod, *beside(pod, target)), claims=claims)
 
     def measure(self, claim: Claim, evidence: Evidence, confidence: float) -> Measured | NotMeasured:
         """Return the value that the pod's samples give for a claim."""
@@ -131,7 +136,8 @@ def _work(scenario: Scenario, size: str, llm: LLM) -> dict[str, JSON]:
     }
     length = int(row["sequence_length"])
     if llm.engine == "openai":
-        return common | server(size, llm) | {"prompt_tokens": length}
+        stall = min(_STALL_SECONDS, seconds(llm.budget) / 2)
+        return common | server(size, llm) | {"prompt_tokens": length, "stall_seconds": stall}
     return common | {"model": model(size, llm), "sequence_length": length, "device": llm.device}
 
 

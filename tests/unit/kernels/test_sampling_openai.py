@@ -166,8 +166,8 @@ def test_a_server_that_always_turns_away_cannot_be_measured(serve: Any, status: 
 
 def test_the_servers_wish_to_wait_is_granted_within_the_budget(serve: Any) -> None:
     error = refused(serve(refusing(429, retry_after="3600")), budget=0.3)
-    assert error.reason == "BudgetSpent"
-    assert error.facts["faults_RateLimited"] == STREAMS
+    assert (error.reason, error.facts["faults_RateLimited"]) == ("RateLimited", STREAMS)
+    assert "no round of 3 streams was whole when the budget was spent" in str(error)
 
 
 @pytest.mark.parametrize(
