@@ -95,6 +95,10 @@ class Gpu:
         """Return the highest clock of the card in MHz."""
         return self._offered(self._nvml.nvmlDeviceGetMaxClockInfo, self._card, self._nvml.NVML_CLOCK_SM)
 
+    def card(self) -> str:
+        """Return the card's UUID, by which other tools know it too."""
+        return str(self._nvml.nvmlDeviceGetUUID(self._card))
+
     def driver(self) -> str:
         """Return the driver's version."""
         return str(self._nvml.nvmlSystemGetDriverVersion())

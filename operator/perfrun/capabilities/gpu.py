@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from perfrun.capabilities.dcgm import XID_CHANGES
 from perfrun_kernels.contract import Result
 
 TOLERATED: Final = 0.002
@@ -44,6 +45,8 @@ def spoilt(result: Result) -> tuple[str, str] | None:
         return "GPUShared", f"{taken / 2**30:.1f} GiB of the GPU's memory were in use before the measuring began"
     if errors := _number(result, "gpu.errors"):
         return "GPUErrors", f"the GPU counted {errors:.0f} uncorrected memory errors meanwhile"
+    if result.facts.get(XID_CHANGES):
+        return "GPUErrors", "the GPU's driver reported an error meanwhile (DCGM_FI_DEV_XID_ERRORS)"
     return None
 
 

@@ -15,6 +15,7 @@ from perfrun.api.plan import Claim, Stage
 from perfrun.api.sizes import bytes_of
 from perfrun.api.target import LLM, TargetSpec
 from perfrun.capabilities.base import Evidence, Outcome, ScenarioPlan, Settings, claim_of
+from perfrun.capabilities.dcgm import beside
 from perfrun.capabilities.engines import llm_of, model, server
 from perfrun.capabilities.memory_values import LEAK, measure
 from perfrun.capabilities.words.memory import NAME, VOCABULARY
@@ -62,7 +63,7 @@ class Memory:
             for index, step in enumerate(scenario.steps)
             if step.meaning is not None and step.meaning.capability == NAME and step.role == "outcome"
         }
-        return ScenarioPlan(stages=(pod,), claims=claims)
+        return ScenarioPlan(stages=(pod, *beside(pod, target)), claims=claims)
 
     def measure(self, claim: Claim, evidence: Evidence, confidence: float) -> Outcome:
         """Return what the samples of all attempts together say."""

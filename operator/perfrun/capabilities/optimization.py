@@ -13,6 +13,7 @@ from perfrun.api.optimization import LowPrecision
 from perfrun.api.plan import Claim, Stage
 from perfrun.api.target import TargetSpec
 from perfrun.capabilities.base import Evidence, Outcome, PlanError, ScenarioPlan, Settings, claim_of
+from perfrun.capabilities.dcgm import beside
 from perfrun.capabilities.optimization_values import measure
 from perfrun.capabilities.words.optimization import NAME, VOCABULARY
 from perfrun.language import quantities
@@ -53,7 +54,7 @@ class Optimization:
             for index, step in enumerate(scenario.steps)
             if step.meaning is not None and step.meaning.capability == NAME and step.role == "outcome"
         }
-        return ScenarioPlan(stages=(pod,), claims=claims)
+        return ScenarioPlan(stages=(pod, *beside(pod, target)), claims=claims)
 
     def measure(self, claim: Claim, evidence: Evidence, confidence: float) -> Outcome:
         """Return what converting gained or cost."""

@@ -13,6 +13,7 @@ import attrs
 
 from perfrun.api.plan import Stage
 from perfrun.api.run import ArtifactLink, RunStatus, StageStatus
+from perfrun.capabilities import dcgm
 from perfrun.capabilities.base import Evidence, FoundPeak, QueryAnswer
 from perfrun.capabilities.peak import found
 from perfrun.lifecycle.attachments import attached
@@ -53,6 +54,8 @@ def _evidence(stage: Stage, state: StageStatus, loads: Mapping[str, Evidence], s
     if stage.kind == "pod" and (handed_in is None or not isinstance(handed_in.result, Result)):
         return _result_lost(f"the result of pod {state.pod} was", state.pod)
     result = handed_in.result if handed_in is not None and isinstance(handed_in.result, Result) else None
+    if result is not None:
+        result = dcgm.told(result, seen.answers.get(dcgm.stage_id(stage.id)))
     return Evidence(result=result, pod=state.pod, kept=records(stage, result, seen.kept), earlier=before)
 
 

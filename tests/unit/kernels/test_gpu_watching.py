@@ -61,6 +61,9 @@ class Nvml:
     def nvmlSystemGetDriverVersion(self) -> str:
         return "580.1"
 
+    def nvmlDeviceGetUUID(self, handle: str) -> str:
+        return handle
+
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
         if uuid == CARD or (self.named_by_instance and uuid == "MIG-abc"):
             return uuid
@@ -239,6 +242,7 @@ def test_an_instance_has_memory_of_its_own_and_the_cards_clocks(named: bool, mon
     watched.look()
     facts = watched.facts()
     assert (facts["gpu_mig"], facts["gpu_clock_mhz"], facts["gpu_driver"]) == (True, 1980, "580.1")
+    assert facts["gpu_uuid"] == CARD
     assert "gpu_utilisation" not in facts
     assert numbers(watched)["gpu_memory_peak"] == 300
 

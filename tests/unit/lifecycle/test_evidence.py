@@ -9,8 +9,8 @@ import pytest
 
 from perfrun.api.faults import FaultStatus
 from perfrun.api.plan import Stage
-from perfrun.api.run import ArtifactLink, RunStatus, StageStatus
-from perfrun.capabilities.base import FoundPeak
+from perfrun.api.run import ArtifactLink, RunStatus, StageStatus, TimeWindow
+from perfrun.capabilities.base import FoundPeak, QueryAnswer
 from perfrun.lifecycle.evidence import by_stage, links, record
 from perfrun.lifecycle.values import HandedIn, Missing, RunObservation, Store
 from perfrun_kernels.contract import Attachment, Result
@@ -130,3 +130,16 @@ def test_results_of_faults_are_linked_like_those_of_pods_and_their_files_are_kep
     status, seen = world({"s1-spike": result("s1-spike", attachments={"timeline": PICTURE})})
     assert [each.name for each in links(STAGES, status, seen)] == ["s1-spike", "s1-peak-0", "s1-load-0"]
     assert record(0, STAGES, status, seen) == (Store("s1-spike.timeline", b"<svg/>", "image/svg+xml"),)
+
+
+def test_what_dcgm_told_of_a_pods_card_stands_in_its_result():
+    pod = Stage(id="s1-sampling", scenario=0, kind="pod", gpus=1)
+    asking = Stage(id="s1-sampling-dcgm", scenario=0, kind="query", parameters={"after": pod.id})
+    measured = result(pod.id, facts={"gpu_uuid": "GPU-1"})
+    answer = QueryAnswer(
+        "q", TimeWindow(start=NOON, end=NOON), series={'{UUID="GPU-1", what="dcgm_clock_mhz"}': ((1.0, 1980.0),)}
+    )
+    status = RunStatus(stages=(StageStatus(id=pod.id, state="Done", attempt=1), StageStatus(id=asking.id)))
+    seen = RunObservation(results={pod.id: handed_in(pod.id, measured)}, answers={asking.id: answer})
+    evidence = by_stage((pod, asking), status, seen)
+    assert evidence[pod.id].result == result(pod.id, facts={"gpu_uuid": "GPU-1", "dcgm_clock_mhz": 1980.0})

@@ -66,7 +66,9 @@ def test_every_row_of_a_table_of_promises_is_a_step_of_its_own() -> None:
 
 def test_a_row_is_one_pod_that_answers_all_its_claims() -> None:
     compiled = plan(SAMPLING, TARGET, policy=Policy(confidence=0.95))
-    assert [stage.id for stage in compiled.stages] == ["s1-sampling", "s2-sampling", "s3-sampling"]
+    pods = [stage for stage in compiled.stages if stage.kind == "pod"]
+    assert [stage.id for stage in pods] == ["s1-sampling", "s2-sampling", "s3-sampling"]
+    assert [stage.id for stage in compiled.stages if stage not in pods] == [f"{pod.id}-dcgm" for pod in pods]
     medium = compiled.scenarios[1]
     assert medium.name == "Low-Latency Token Sampling (medium | 16 | 500 | 20 | 500 | 16)"
     assert compiled.confidence == 0.95
@@ -77,7 +79,7 @@ def test_a_row_is_one_pod_that_answers_all_its_claims() -> None:
         ("sampling.gpu_memory", "<=", 16, "GB", "s2-sampling"),
     ]
     assert [step.keyword for step in medium.steps] == ["Given"] * 5 + ["When"] + ["Then"] * 3
-    stage = compiled.stages[1]
+    stage = pods[1]
     assert (stage.gpus, stage.attempts, stage.seconds) == (1, 2, 30)
 
 
@@ -126,8 +128,8 @@ def test_a_named_metric_joins_a_scenario_of_another_capability_and_takes_its_win
         "    And checkout error ratio should stay below 0.1%",
     )
     compiled = plan(text, TARGET)
-    assert [stage.id for stage in compiled.stages[:2]] == ["s1-sampling", "s1-query-1"]
-    assert compiled.stages[1].parameters["after"] == "s1-sampling"
+    assert [stage.id for stage in compiled.stages[:3]] == ["s1-sampling", "s1-sampling-dcgm", "s1-query-1"]
+    assert compiled.stages[2].parameters["after"] == "s1-sampling"
     assert [step.claim is not None for step in compiled.scenarios[0].steps[-4:]] == [True] * 4
 
 
@@ -179,8 +181,8 @@ def test_too_many_scenarios_are_refused_with_the_count() -> None:
 
 def test_the_cost_of_a_plan_adds_up() -> None:
     found = cost(plan(SAMPLING, TARGET))
-    assert (found.pods, found.pods_at_most, found.gpus, found.queries) == (3, 6, 1, 0)
-    assert (found.seconds, found.gpu_seconds) == (90, 90)
+    assert (found.pods, found.pods_at_most, found.gpus, found.queries) == (3, 6, 1, 3)
+    assert (found.seconds, found.gpu_seconds) == (3 * (30 + 10), 3 * 30)
     assert found.seconds_at_most == found.gpu_seconds_at_most
     assert found.seconds_at_most > 2 * 3 * (100 + 30)
 
