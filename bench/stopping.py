@@ -1,7 +1,7 @@
 """How many samples a verdict on a p99 takes: stopping early at fixed looks against one budget fixed beforehand.
 
 The looks are those that the plan of the project's own sampling feature gives its pods. The budget that they are
-compared with errs as rarely, and is the smallest that comes to a verdict at least as often whatever the truth is: it has to be
+compared with errs as rarely, and is the smallest that decides at least as often whatever the truth is: it has to be
 chosen before anybody knows it. A truth is the share of steps that are slower than the limit, 1 % where the p99 lies at
 the limit itself and errors are most frequent. Steps are drawn independent, and clustered as much as the plan takes into
 account.
