@@ -54,16 +54,13 @@ def thrashing(decoder: Any, options: Any, blocks: int, block_tokens: int) -> Pag
     return PagedEngine(decoder, options, min(blocks, 29), block_tokens)
 
 
-def watch(
-    make: Make, seconds: float, seed: int = 0, prefixes: int = 4,
-    keep: Callable[[Measurement], None] = lambda _: None,
-) -> Measurement:  # fmt: skip
+def watch(make: Make, seconds: float, seed: int = 0, prefixes: int = 4) -> Measurement:
     """Run the program with an engine made by ``make`` in the place of its own."""
     asked = TINY | {"soak_seconds": seconds, "prefixes": prefixes, "sampling": {"seed": seed}}
     parsed = parameters.parse(asked)
     if not isinstance(parsed, parameters.Builtin):
         raise TypeError
-    return builtin.measure(parsed, Task(asked, seconds, lambda _: None, checkpoint=keep), make)
+    return builtin.measure(parsed, Task(asked, seconds, lambda _: None), make)
 
 
 def on_a_graphics_card(allocator: CudaAllocator, cuda: Caching, lasting: Callable[[], int], batches: int) -> None:

@@ -30,8 +30,12 @@ _FEWEST: Final = 20
 _POINTS: Final = 400
 """Points to which a longer segment is averaged: pairs grow with the square."""
 
-_LEAST_WORTH: Final = 20.0
-"""Independent samples that bounds need: with fewer, how much samples resemble each other is guesswork."""
+_LEAST_WORTH: Final = 6.0
+"""Independent samples that bounds need."""
+
+_FREEDOM: Final = 1 / 3
+"""Degrees of freedom of an independent sample: how much samples resemble each other is an estimate itself, and one
+that falls short where they are few."""
 
 _SIGNIFICANT: Final = 0.975
 _SHORTEST_CUT: Final = 40
@@ -92,7 +96,7 @@ def growth(segments: Sequence[Segment], confidence: float) -> Growth | None:
     deviation = math.sqrt(math.fsum(part.variance for part in parts))
     score = math.fsum(part.score for part in parts)
     worth = math.fsum(part.samples / part.factor for part in parts)
-    reach = slopes.size if worth < _LEAST_WORTH else student_quantile(confidence, worth - 2) * deviation
+    reach = slopes.size if worth < _LEAST_WORTH else student_quantile(confidence, worth * _FREEDOM) * deviation
     low, high = math.floor((slopes.size - reach) / 2) - 1, math.ceil((slopes.size + reach) / 2)
     samples = sum(part.samples for part in parts)
     return Growth(
