@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import triton
+from triton.errors import TritonError
 
 from perfrun_kernels.faults import UnmeasurableError
 from perfrun_kernels.sampling.triton_kernels import sample
@@ -61,7 +62,7 @@ def prepare(options: SamplingOptions, rows: int, vocabulary: int, dtype: torch.d
         drawer.next(torch.zeros((rows, vocabulary), dtype=dtype, device=device))
     except torch.OutOfMemoryError:
         raise
-    except (RuntimeError, OSError, SubprocessError) as error:
+    except (RuntimeError, OSError, SubprocessError, TritonError) as error:
         raise UnmeasurableError(
             "NoKernelCompiler",
             f"the sampling kernel cannot be compiled here: {error}".splitlines()[0] + ": use perfrun's image for "

@@ -153,7 +153,7 @@ def _top_k(source, row, inside_row, top_k, PENALISED: tl.constexpr, ROWS: tl.con
     return edge, last + 1
 
 
-@triton.jit(do_not_specialize=["top_k", "seed", "step"])
+@triton.jit(do_not_specialize=["rows", "top_k", "seed", "step"])
 def sample(
     logits, marks, tokens, rows, vocabulary, stride, repetition, presence, temperature, top_k, top_p, min_p,
     seed: tl.int64, step,
