@@ -51,7 +51,8 @@ class Gpu:
 
     Inside a container NVML may list processes under the host's ids, which this process cannot know for its own. A
     single listed process is then taken for this one; with several, the growth of all memory in use since this object
-    was made stands in, and the reading's source says so.
+    was made stands in, and the reading's source says so. ``before`` are the bytes that were in use then, ``uuid`` is the
+    card's, by which other tools know it too, and ``driver`` the driver's version.
     """
 
     def __init__(self, nvml: Any, uuid: str) -> None:
@@ -60,6 +61,8 @@ class Gpu:
         self._nvml = nvml
         self._handle, self._card = self._find(uuid)
         self.before = self._used()
+        self.uuid = str(nvml.nvmlDeviceGetUUID(self._card))
+        self.driver = str(nvml.nvmlSystemGetDriverVersion())
         self._errors_before = self._uncorrected()
 
     @property
@@ -93,15 +96,8 @@ class Gpu:
 
     def highest_clock(self) -> float | None:
         """Return the highest clock of the card in MHz."""
-        return self._offered(self._nvml.nvmlDeviceGetMaxClockInfo, self._card, self._nvml.NVML_CLOCK_SM)
-
-    def card(self) -> str:
-        """Return the card's UUID, by which other tools know it too."""
-        return str(self._nvml.nvmlDeviceGetUUID(self._card))
-
-    def driver(self) -> str:
-        """Return the driver's version."""
-        return str(self._nvml.nvmlSystemGetDriverVersion())
+        clock = self._offered(self._nvml.nvmlDeviceGetMaxClockInfo, self._card, self._nvml.NVML_CLOCK_SM)
+        return None if clock is None else float(clock)
 
     def _find(self, uuid: str) -> tuple[Any, Any]:
         """Return the handles of what computes and of the card that it is on; they are the same without MIG."""

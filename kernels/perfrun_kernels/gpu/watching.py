@@ -148,8 +148,8 @@ class GpuWatch:
         clock = self._gpu.highest_clock()
         return {
             "gpu_memory_source": self._tally.source,
-            "gpu_uuid": self._gpu.card(),
-            "gpu_driver": self._gpu.driver(),
+            "gpu_uuid": self._gpu.uuid,
+            "gpu_driver": self._gpu.driver,
             "gpu_mig": self._gpu.instance,
             **({} if clock is None else {"gpu_clock_max_mhz": clock}),
             **self._tally.facts(),
