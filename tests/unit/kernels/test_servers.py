@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -98,6 +99,12 @@ nv_inference_first_response_histogram_ms_bucket{model="m",version="1",le="+Inf"}
 nv_inference_first_response_histogram_ms_sum{model="m",version="1"} 4830
 nv_inference_first_response_histogram_ms_count{model="m",version="1"} 161
 """
+
+
+def test_every_metric_that_is_read_is_in_the_documents() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "servers.md").read_text()
+    names = {each.name for known in SERVERS.values() for figure in known.figures.values() for each in figure}
+    assert {name for name in names if name not in page} == set()
 
 
 def test_every_server_that_can_be_named_has_a_table_of_known_figures() -> None:
