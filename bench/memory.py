@@ -8,14 +8,16 @@ held against made series whose slope is known.
 
 from __future__ import annotations
 
+import functools
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from memorybed import engines
 from memorybed.caching import MIB, Caching
 from memorybed.engines import Make
@@ -62,15 +64,15 @@ CLAIMS = {
 def run(runs: int = RUNS, seconds: float = SECONDS, cards: int = CARDS, series: int = SERIES) -> list[Row]:
     """Return rates in percent: of verdicts on engines, then of bounds that miss the slope."""
     rows: list[Row] = []
-    clean = _verdicts(lambda: PagedEngine, runs, seconds)
+    clean = _verdicts(PagedEngine, runs, seconds)
     for name, lost in LEAKS.items():
-        found = _verdicts(lambda lost=lost: engines.leaking(lost), runs, seconds)
+        found = _verdicts(engines.leaking(lost), runs, seconds)
         rows.append(_row(f"leak of {name} a batch not failed", _share(found["leak"], Verdict.FAIL, other=True), 5.0))
     rows += [
         _row("no leak, but failed for one", _share(clean["leak"], Verdict.FAIL), MOST_PERCENT),
         _row("no leak, and passed", _share(clean["leak"], Verdict.PASS)),
     ]
-    thrashing = _verdicts(lambda: engines.thrashing, runs, min(seconds, 1.0), prefixes=8)
+    thrashing = _verdicts(engines.thrashing, runs, min(seconds, 1.0), prefixes=8)
     rows += [
         _row("thrashing not failed", _share(thrashing["cache hit rate"], Verdict.FAIL, other=True), 5.0),
         _row("not thrashing, but failed for it", _share(clean["cache hit rate"], Verdict.FAIL), MOST_PERCENT),
@@ -97,11 +99,11 @@ def _share(verdicts: Sequence[Verdict], wanted: Verdict, *, other: bool = False)
     return 100 * sum((each is wanted) != other for each in verdicts) / len(verdicts)
 
 
-def _verdicts(make: Callable[[], Make], runs: int, seconds: float, prefixes: int = 4) -> dict[str, list[Verdict]]:
+def _verdicts(make: Make, runs: int, seconds: float, prefixes: int = 4) -> dict[str, list[Verdict]]:
     """Return the verdicts on as many runs of an engine, by claim."""
     found: dict[str, list[Verdict]] = {name: [] for name in CLAIMS}
     for seed in range(runs):
-        result = _result(engines.watch(make(), seconds, seed, prefixes))
+        result = _result(engines.watch(make, seconds, seed, prefixes))
         for name, claim in CLAIMS.items():
             outcome = measure(claim, Evidence(result=result), CONFIDENCE)
             found[name].append(judge(claim, outcome, Policy(accept_projected=True), CONFIDENCE).verdict)
@@ -120,9 +122,9 @@ def _whole(cards: int, least: int, most: int) -> float:
     whole = 0
     for seed in range(cards):
         draw, cuda = random.Random(seed), Caching()  # noqa: S311 -- sizes, no secrets
-        allocator = CudaAllocator(None, lambda: None, cuda)
+        allocator = CudaAllocator(torch.device("cpu"), lambda: None, cuda)
         batches = draw.randrange(40, 80)
-        engines.on_a_graphics_card(allocator, cuda, lambda draw=draw: draw.randint(least, most), batches)
+        engines.on_a_graphics_card(allocator, cuda, functools.partial(draw.randint, least, most), batches)
         worst = allocator.scalars()["fragmentation.worst"].value
         whole += worst is not None and worst < 0.1
     return whole / cards

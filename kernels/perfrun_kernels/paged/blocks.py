@@ -24,11 +24,11 @@ class BlockPool:
         self.tree = PrefixTree(blocks, size)
         self.used = 0
         """How many blocks somebody refers to."""
-        self._references = array("q", bytes(8 * blocks))
+        self._references: array[int] = array("q", bytes(8 * blocks))
         # A ring of block names; the name after the last one is where it begins and ends.
         self._end = blocks
-        self._after = array("q", [*range(1, blocks + 1), 0])
-        self._before = array("q", [blocks, *range(blocks)])
+        self._after: array[int] = array("q", [*range(1, blocks + 1), 0])
+        self._before: array[int] = array("q", [blocks, *range(blocks)])
 
     def take(self) -> int:
         """Return a block that nobody uses, with one reference; what it held is forgotten.

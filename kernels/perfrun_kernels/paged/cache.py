@@ -32,7 +32,7 @@ class PagedLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]  # its metac
     is_compileable = False
 
     def __init__(self, blocks: int, tokens: int, decoder: Decoder, now: _Pass) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # nor has this
         config = decoder.config
         heads = int(config.num_key_value_heads or config.num_attention_heads)
         size = int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)

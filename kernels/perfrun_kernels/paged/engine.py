@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from perfrun_kernels.sampling.parameters import SamplingOptions
     from perfrun_kernels.sampling.sampler import Drawer
 
+PART = 2048
+"""Tokens of a prompt that are read at once: a mask has as many rows, and as many columns as the prompt has tokens."""
+
 
 @attrs.define
 class _Running:
@@ -120,9 +123,11 @@ class PagedEngine:
             chosen = self._choose(batch, logits)
             group = [batch.sequences[at] for at in chosen]
             new = torch.stack([prompts[at, batch.sequences[at].filled :] for at in chosen])
-            rows = self._forward.run(new, [each.filled for each in group], [each.table for each in group])
+            for part in torch.split(new, PART, dim=1):
+                rows = self._forward.run(part, [each.filled for each in group], [each.table for each in group])
+                for sequence in group:
+                    sequence.filled += part.shape[1]
             for sequence in group:
-                sequence.filled = len(sequence.prompt)
                 self._pool.tree.add(sequence.prompt, sequence.table)
             logits.update(zip(chosen, rows, strict=True))
         self._running.append(batch)
@@ -178,7 +183,7 @@ class PagedEngine:
         logits = self._forward.run(tokens, [each.filled for each in sequences], [each.table for each in sequences])
         for sequence in sequences:
             sequence.filled += 1
-        for batch, rows in zip(batches, logits.split([len(batch.sequences) for batch in batches]), strict=True):
+        for batch, rows in zip(batches, torch.split(logits, [len(batch.sequences) for batch in batches]), strict=True):
             self._draw(batch, rows)
         unused = sum(len(each.table) * self._size - each.filled for each in sequences)
         self.waste = max(self.waste, unused / (self._pool.used * self._size))

@@ -9,6 +9,7 @@ import torch
 from perfrun_kernels.faults import BrokenMeasurementError
 from perfrun_kernels.memory.parameters import Work
 from perfrun_kernels.memory.workload import Prompts
+from perfrun_kernels.paged import engine as paged
 from perfrun_kernels.paged.engine import PagedEngine
 from perfrun_kernels.sampling.decoding import Forward
 from perfrun_kernels.sampling.models import Decoder, build
@@ -50,8 +51,9 @@ def run(engine: PagedEngine, prompts: Prompts, batches: int) -> list:
     return made
 
 
-@pytest.mark.parametrize(("size", "blocks"), [(4, 200), (7, 40), (16, 100)])
-def test_it_draws_what_the_plain_engine_draws(decoder, size, blocks):
+@pytest.mark.parametrize(("size", "blocks", "part"), [(4, 200, 2048), (7, 40, 8), (16, 100, 11)])
+def test_it_draws_what_the_plain_engine_draws(decoder, monkeypatch, size, blocks, part):
+    monkeypatch.setattr(paged, "PART", part)
     with torch.inference_mode():
         engine = Noted(decoder, GREEDY, blocks, size)
         made = run(engine, Prompts(WORK, decoder.vocabulary), 5)
