@@ -118,6 +118,12 @@ class LLM(Model):
     sampling: SamplingOptions = Field(default=SamplingOptions(), description="How the next token is drawn.")
     budget: Duration = Field(default="60s", description="Longest measuring time of one scenario.")
 
+    @model_validator(mode="after")
+    def _metrics_of_a_server(self) -> Self:
+        if self.metrics_url and not self.server:
+            raise ValueError("metricsUrl is read only where server says what the server is; set server, too")
+        return self
+
 
 class Prometheus(Model):
     """The server that answers queries."""

@@ -11,7 +11,7 @@ from perfrun.api.durations import rfc3339, seconds
 from perfrun.api.feature import FeatureSpec
 from perfrun.api.plan import Plan, PlannedScenario, PlannedStep, digest
 from perfrun.api.run import Phase, RunSpec, RunStatus, StepStatus, TimeWindow
-from perfrun.api.target import EngineModel, ModelSize, TargetSpec
+from perfrun.api.target import LLM, EngineModel, ModelSize, TargetSpec
 from perfrun.api.verdicts import Verdict, worst
 
 SPEC = {"targetRef": "t", "feature": "Feature: x"}
@@ -121,10 +121,11 @@ def test_numbers_are_quantities_too() -> None:
         (ModelSize, MODEL | {"heads": 5}, "multiple of heads"),
         (ModelSize, MODEL | {"kvHeads": 3}, "multiple of kvHeads"),
         (EngineModel, {"config": MODEL, "path": "/m"}, "exclude each other"),
+        (LLM, {"metricsUrl": "http://vllm:8000/metrics"}, "set server, too"),
     ],
 )
 def test_models_that_cannot_be_built_are_refused(
-    model: type[ModelSize | EngineModel], data: dict[str, object], said: str
+    model: type[ModelSize | EngineModel | LLM], data: dict[str, object], said: str
 ) -> None:
     with pytest.raises(ValidationError, match=said):
         model.from_wire(data)

@@ -164,6 +164,14 @@ def test_nobody_can_take_a_cpu_for_a_gpu() -> None:
     assert found.facts["model_size"] == "xs"
 
 
+def test_what_a_server_says_of_itself_stands_beside_and_decides_nothing() -> None:
+    facts = {"engine": "openai", "server_itl_mean_seconds": 0.004, "server_ttft_mean_seconds": 0.5}
+    found, alone = (measured(LATENCY, result(noise(500, 0.01), facts=each)) for each in (facts, {"engine": "openai"}))
+    assert found.note == "engine openai, by the server's own count 0.004 s on average"
+    assert alone.note == "engine openai"
+    assert (found.value, found.lower, found.upper) == (alone.value, alone.lower, alone.upper)
+
+
 @pytest.mark.parametrize(
     ("facts", "note"),
     [
