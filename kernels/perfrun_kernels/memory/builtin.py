@@ -15,7 +15,7 @@ from perfrun_kernels.memory.watching import Watching
 from perfrun_kernels.memory.workload import Prompts
 from perfrun_kernels.paged.engine import PagedEngine
 from perfrun_kernels.sampling import cpus
-from perfrun_kernels.sampling.models import choose_device, load
+from perfrun_kernels.sampling.models import DTYPES, choose_device, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +43,11 @@ def measure(parameters: Builtin, task: Task, make: Callable[..., Engine] = Paged
     gpu = watch(device)
     decoder = load(parameters.decode, device)
     task.progress(f"model ready: {decoder.parameters} parameters, {decoder.dtype}, {decoder.device}, {threads} threads")
+    if device.type == "cuda":
+        from perfrun_kernels.sampling import fused  # noqa: PLC0415 -- Triton is for GPUs alone
+
+        options, dtype = parameters.decode.sampling, DTYPES[decoder.dtype]
+        fused.prepare(options, work.batch_size, decoder.vocabulary, dtype, device)
     seconds = min(work.left_seconds, task.budget_seconds)
     with gpu, torch.inference_mode(), collected():
         engine = make(decoder, parameters.decode.sampling, parameters.blocks, parameters.block_tokens)
