@@ -51,8 +51,10 @@ class Gpu:
 
     Inside a container NVML may list processes under the host's ids, which this process cannot know for its own. A
     single listed process is then taken for this one; with several, the growth of all memory in use since this object
-    was made stands in, and the reading's source says so. ``before`` are the bytes that were in use then, ``uuid`` is the
-    card's, by which other tools know it too, and ``driver`` the driver's version.
+    was made stands in, and the reading's source says so.
+
+    ``before`` are the bytes that were in use when this object was made, ``uuid`` is the card's, by which other tools
+    know it too, and ``driver`` the driver's version.
     """
 
     def __init__(self, nvml: Any, uuid: str) -> None:
@@ -170,3 +172,18 @@ class Gpu:
             return ask(*arguments)
         except self._nvml.NVMLError:
             return None
+
+
+def shown(nvml: Any) -> str:
+    """Return in words the GPUs that the driver shows to this process, or that it is broken; empty where there is none.
+
+    A pod with a GPU whose driver does not fit must not be taken for one without a GPU.
+    """
+    try:
+        nvml.nvmlInit()
+        count = nvml.nvmlDeviceGetCount()
+        driver = nvml.nvmlSystemGetDriverVersion()
+    except nvml.NVMLError as error:
+        broken = getattr(error, "value", None) == nvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH
+        return f"an NVIDIA driver that does not work ({error})" if broken else ""
+    return f"{count} GPU{'s' if count > 1 else ''} with driver {driver}" if count else ""

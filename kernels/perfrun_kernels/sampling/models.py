@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
+import pynvml
 import torch
 from safetensors import SafetensorError
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from perfrun_kernels.faults import UnmeasurableError
+from perfrun_kernels.gpu.nvml import shown
 from perfrun_kernels.sampling.parameters import Architecture
 
 if TYPE_CHECKING:
@@ -76,17 +79,27 @@ def choose_device(wanted: str) -> torch.device:
     """Return the device to run on; ``auto`` takes a GPU where there is one.
 
     Raises:
-        UnmeasurableError: a GPU was demanded and there is none.
+        UnmeasurableError: a GPU was demanded and there is none, or there is one that torch cannot use.
     """
-    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
+    if wanted == "cpu":
         return torch.device("cpu")
-    if not torch.cuda.is_available():
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    # Whoever took an image without CUDA, or hid the GPUs from it, wanted none.
+    meant = torch.version.cuda is None or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if not meant and (shows := shown(pynvml)):
         raise UnmeasurableError(
-            "NoGPU",
-            "parameters.device is cuda, but torch finds no usable CUDA device here: "
-            "run on a node with a GPU, or set device to auto",
+            "GPUUnusable",
+            f"there is {shows}, but torch {torch.__version__} finds no usable CUDA device here: use a driver for "
+            f"CUDA {torch.version.cuda} or newer, or set device to cpu",
         )
-    return torch.device("cuda", torch.cuda.current_device())
+    if wanted == "auto":
+        return torch.device("cpu")
+    raise UnmeasurableError(
+        "NoGPU",
+        "parameters.device is cuda, but torch finds no usable CUDA device here: "
+        "run on a node with a GPU, or set device to auto",
+    )
 
 
 def choose_dtype(wanted: str, device: torch.device) -> str:

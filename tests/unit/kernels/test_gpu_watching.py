@@ -14,6 +14,7 @@ import torch
 
 from perfrun_kernels.contract import Scalar
 from perfrun_kernels.gpu import watching
+from perfrun_kernels.gpu.nvml import shown
 
 PID = 4711
 CARD = "GPU-abc"
@@ -21,6 +22,8 @@ CARD = "GPU-abc"
 
 class NVMLError(Exception):
     """As in the library."""
+
+    value = 0
 
 
 @attrs.define
@@ -33,6 +36,7 @@ class Nvml:
     NVML_DEVICE_MIG_ENABLE = 1
     NVML_MEMORY_ERROR_TYPE_UNCORRECTED = 1
     NVML_VOLATILE_ECC = 0
+    NVML_ERROR_LIB_RM_VERSION_MISMATCH = 18
     nvmlMemory_v2 = 2  # noqa: N815 -- the library's name
 
     processes: list[tuple[int, int | None]] = attrs.field(factory=lambda: [(PID, 300)])
@@ -44,6 +48,7 @@ class Nvml:
     instances: tuple[str, ...] = ()
     named_by_instance: bool = False
     broken: str = ""
+    cards: int = 1
 
     def __getattr__(self, name: str) -> Any:
         """Offer nothing that is not below, as an old driver does."""
@@ -60,6 +65,9 @@ class Nvml:
 
     def nvmlSystemGetDriverVersion(self) -> str:
         return "580.1"
+
+    def nvmlDeviceGetCount(self) -> int:
+        return self.cards
 
     def nvmlDeviceGetUUID(self, handle: str) -> str:
         return handle
@@ -262,3 +270,18 @@ def test_without_a_gpu_both_figures_are_absent_and_nothing_else_is_said() -> Non
         name: Scalar("bytes", None, watching.NO_GPU) for name in ("gpu_memory_peak", "torch_memory_peak")
     }
     assert (watched.held(), watched.facts()) == (None, {"gpu_memory_source": "none"})
+
+
+@pytest.mark.parametrize(
+    ("cards", "broken", "code", "said"),
+    [
+        (1, "", 0, "1 GPU with driver 580.1"), (2, "", 0, "2 GPUs with driver 580.1"), (0, "", 0, ""),
+        (1, "mismatch", 18, "an NVIDIA driver that does not work (mismatch)"),
+        (1, "NVML Shared Library Not Found", 12, ""),
+    ],
+)  # fmt: skip
+def test_what_a_driver_shows_is_told_even_where_it_is_of_no_use(
+    cards: int, broken: str, code: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NVMLError, "value", code)
+    assert shown(Nvml(cards=cards, broken=broken)) == said

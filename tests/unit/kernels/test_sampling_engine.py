@@ -262,6 +262,19 @@ def test_a_gpu_that_is_demanded_but_absent_is_named(monkeypatch: pytest.MonkeyPa
     assert caught.value.reason == "NoGPU"
 
 
+@pytest.mark.parametrize("wanted", ["auto", "cuda"])
+def test_a_gpu_that_torch_cannot_use_is_not_taken_for_none(wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", "13.2")
+    monkeypatch.setattr(models, "shown", lambda _: "1 GPU with driver 470.1")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with pytest.raises(UnmeasurableError, match=r"there is 1 GPU with driver 470\.1, but torch") as caught:
+        models.choose_device(wanted)
+    assert caught.value.reason == "GPUUnusable"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert models.choose_device("auto").type == "cpu"
+
+
 def test_without_a_step_there_is_no_throughput() -> None:
     samples = Samples()
     assert samples.series() == {}
