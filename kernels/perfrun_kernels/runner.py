@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from perfrun_kernels.program import Measurement
+
 RESULT_PREFIX: Final = "perfrun-result: "
 """What the one line on standard output begins with that holds the result as JSON."""
 
@@ -34,6 +35,12 @@ EXIT_UNDELIVERED: Final = 1
 EXIT_NO_REQUEST: Final = 2
 TERMINATED_HANDIN_SECONDS: Final = 20.0
 """Seconds of hand-in after an order to stop: less than the 30 that Kubernetes grants by default."""
+
+GPU_FAILURES: Final = {
+    "busy or unavailable": ("GPUBusy", "the GPU is taken by another process"),
+    "uncorrectable ECC": ("GPUErrors", "the GPU's memory failed"),
+}
+"""What CUDA's errors say that are no defect of a program, with a reason and words for each."""
 
 
 def main(environ: Mapping[str, str]) -> int:
@@ -162,6 +169,8 @@ def explain(error: BaseException, kind: str, spent_seconds: float) -> tuple[Outc
             ending = ("Failed", error.reason, str(error))
         case _ if out_of_memory(error):
             ending = ("Unmeasurable", "OutOfMemory", f"memory ran out: {_first_line(error)}")
+        case _ if (gone := gpu_gone(error)) is not None:
+            ending = ("Unmeasurable", gone[0], f"{gone[1]}: {_first_line(error)}")
         case _:
             ending = ("Failed", "Defect", f"the program {kind} broke with {_first_line(error)}")
     return ending
@@ -172,6 +181,12 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def gpu_gone(error: BaseException) -> tuple[str, str] | None:
+    """Return the reason and the words for an error by which CUDA says that a GPU cannot be had or is faulty."""
+    known = (failure for words, failure in GPU_FAILURES.items() if words in str(error))
+    return next(known, None) if isinstance(error, RuntimeError) else None
 
 
 def tell(line: str) -> None:

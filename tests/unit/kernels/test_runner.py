@@ -97,12 +97,20 @@ def test_what_a_program_has_is_handed_in_while_it_goes_on(run: Any, status: int)
         (MemoryError(), "Unmeasurable", "OutOfMemory", "memory ran out: MemoryError"),
         (torch.OutOfMemoryError("CUDA out of memory\nmore"), "Unmeasurable", "OutOfMemory", "CUDA out of memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "Unmeasurable", "OutOfMemory", "can't allocate"),
+        (
+            torch.AcceleratorError("CUDA error: all CUDA-capable devices are busy or unavailable"),
+            "Unmeasurable", "GPUBusy", "the GPU is taken by another process: AcceleratorError: CUDA error",
+        ),
+        (
+            RuntimeError("CUDA error: uncorrectable ECC error encountered"),
+            "Unmeasurable", "GPUErrors", "the GPU's memory failed: RuntimeError",
+        ),
         (RuntimeError("odd"), "Failed", "Defect", "the program probe broke with RuntimeError: odd"),
         (KeyboardInterrupt(), "Failed", "Defect", "the program probe broke with KeyboardInterrupt"),
         (SystemExit(3), "Failed", "Defect", "SystemExit: 3"),
         (Terminated(), "Failed", "Terminated", "the pod was told to stop after"),
     ],
-)
+)  # fmt: skip
 def test_every_end_is_a_result(run: Any, error: BaseException, outcome: str, reason: str, message: str) -> None:
     result = run(raising(error))
     assert (result.outcome, result.reason) == (outcome, reason)
