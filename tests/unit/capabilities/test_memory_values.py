@@ -176,6 +176,21 @@ def test_too_few_samples_tell_nothing_of_leaks() -> None:
     assert judged("leak", Evidence(result=found)).reason == "TooFewSamples"
 
 
+def test_a_servers_cache_is_judged_by_its_count_and_its_memory_not_at_all() -> None:
+    unseen = Scalar("bytes", None, "the server's memory is not visible to its client")
+    counts = {"queries": 5000.0, "hits": 4700.0, "ideal": 4850.0}
+    scalars = {f"prefix.{name}": Scalar("1", each) for name, each in counts.items()}
+    served = Result(
+        run="r", stage="s1", attempt=1, outcome="Completed", started=0.0, finished=120.0,
+        scalars=scalars | {"leak": unseen, "fragmentation.worst": unseen}, facts={"engine": "openai"},
+    )  # fmt: skip
+    found = {key: judged(key, Evidence(result=served, pod="pod-1")) for key in CLAIMS}
+    assert found["cache_hit_rate"].verdict == Verdict.PASS
+    for key in ("leak", "fragmentation"):
+        assert (found[key].verdict, found[key].reason) == (Verdict.INCONCLUSIVE, "NoReading")
+        assert "not visible to its client" in found[key].message
+
+
 def test_the_target_says_what_is_under_way_and_for_how_long() -> None:
     target = TargetSpec(llm=LLM(), pods=Pods(gpus=1)).replace(memory={"soak": "1h", "leak_budget": "1G"})
     made = plan(FEATURE, target)
