@@ -26,7 +26,7 @@ from perfrun_kernels.sampling.asking import WORDS, endpoint, headers_of, request
 from perfrun_kernels.sampling.openai import pause
 from perfrun_kernels.sampling.stream import Completion, StreamFault, complete
 from perfrun_kernels.servers.beside import Beside
-from perfrun_kernels.servers.reading import MetricsError
+from perfrun_kernels.servers.reading import Reading
 from perfrun_kernels.servers.tables import SERVERS
 
 if TYPE_CHECKING:
@@ -155,13 +155,14 @@ def measure(parameters: Served, task: Task) -> Measurement:
 
 def _measurement(pipeline: Pipeline, beside: Beside | None, started: float, about: dict[str, Fact]) -> Measurement:
     finished = time.time()
-    found = _counted(pipeline, beside)
+    counted = beside.counted() if beside is not None else ""
+    found = _found(pipeline, beside, counted)
     facts = about | {
         "served": pipeline.whole,
         "streams_failed": sum(pipeline.faults.values()),
         "prompt_tokens_counted": pipeline.prompt_tokens,
         **{f"faults_{reason}": count for reason, count in sorted(pipeline.faults.items())},
-        **(beside.facts() if beside is not None else {}),
+        **(beside.facts(counted) if beside is not None else {}),
     }
     scalars = {"fragmentation.worst": Scalar("1", None, NOT_VISIBLE), "leak": Scalar("bytes", None, NOT_VISIBLE)}
     if isinstance(found, str):
@@ -175,20 +176,18 @@ def _measurement(pipeline: Pipeline, beside: Beside | None, started: float, abou
     return Measurement(started=started, finished=finished, series={}, scalars=scalars, facts=facts)
 
 
-def _counted(pipeline: Pipeline, beside: Beside | None) -> Found | str:
+def _found(pipeline: Pipeline, beside: Beside | None, counted: Reading | str) -> Found | str:
     """Return what the prefix cache was asked for and had, or why nobody knows."""
     why = "the target does not say what the server is: set spec.llm.server"
-    if beside is not None:
-        try:
-            numbers = beside.counted().numbers
-        except MetricsError as error:
-            why = str(error)
-        else:
-            why = _unfit(numbers.get("requests"), pipeline.whole)
-            if "prefix_queries" not in numbers or "prefix_hits" not in numbers:
-                why = f"{SERVERS[beside.server].title} shows no metric of its prefix cache"
-            elif not why:
-                return Found(numbers["prefix_queries"], numbers["prefix_hits"], "metrics")
+    if isinstance(counted, Reading) and beside is not None:
+        numbers = counted.numbers
+        why = _unfit(numbers.get("requests"), pipeline.whole)
+        if "prefix_queries" not in numbers or "prefix_hits" not in numbers:
+            why = f"{SERVERS[beside.server].title} shows no metric of its prefix cache"
+        elif not why:
+            return Found(numbers["prefix_queries"], numbers["prefix_hits"], "metrics")
+    elif beside is not None:
+        why = str(counted)
     if pipeline.whole and not pipeline.silent:
         return Found(pipeline.prompt_tokens, pipeline.cached_tokens, "usage")
     return f"{why}; and its answers do not say what was cached (usage.prompt_tokens_details.cached_tokens)"

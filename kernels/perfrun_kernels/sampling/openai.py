@@ -224,7 +224,7 @@ def measure(parameters: OpenAIParameters, budget_seconds: float, progress: Progr
             "rounds": client.samples.rounds,
             "stop_reason": watch.reason,
             **client.facts(),
-            **(beside.facts() if beside is not None else {}),
+            **(beside.facts(beside.counted()) if beside is not None else {}),
         },
     )
 

@@ -7,6 +7,7 @@ that come while streams are timed are kept as they are and read when the timing 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 import urllib.request
@@ -69,28 +70,24 @@ class Beside:
                 except (aiohttp.ClientError, TimeoutError, OSError):
                     continue
 
-    def counted(self) -> Reading:
-        """Return what the server has counted since the beginning.
-
-        Raises:
-            MetricsError: it cannot be read, or started anew.
-        """
+    def counted(self) -> Reading | str:
+        """Return what the server has counted since the beginning, or why that is not known."""
         if self._before is None:
-            raise MetricsError(self._said or "its metrics were not read before the measurement")
+            return self._said or "its metrics were not read before the measurement"
         time.sleep(SETTLING_SECONDS)
-        return between(self._before, self._now())
-
-    def facts(self) -> dict[str, Fact]:
-        """Return what the server says of the time since the beginning, or why it says nothing."""
-        about: dict[str, Fact] = {"server": self.server, "server_metrics_url": self.url}
         try:
-            found = self.counted()
-            levels = most([read(text, self.server, self._model) for text in self._levels])
+            return between(self._before, self._now())
         except MetricsError as error:
-            return about | {"server_metrics": str(error)}
+            return str(error)
+
+    def facts(self, found: Reading | str) -> dict[str, Fact]:
+        """Return what the server says of the time since the beginning, of which it counted ``found``."""
+        about: dict[str, Fact] = {"server": self.server, "server_metrics_url": self.url}
+        if isinstance(found, str):
+            return about | {"server_metrics": found}
         about["server_metrics"] = "read before and after"
         about |= {f"server_{name}": _tidy(value) for name, value in found.numbers.items()}
-        about |= {f"server_{name}_most": _tidy(value) for name, value in levels.items()}
+        about |= {f"server_{name}_most": _tidy(value) for name, value in most(self._seen()).items()}
         queries, hits = (found.numbers.get(f"prefix_{name}") for name in ("queries", "hits"))
         if queries and hits is not None:
             about["server_prefix_hit_rate"] = _tidy(hits / queries)
@@ -101,6 +98,14 @@ class Beside:
                 if math.isfinite(bound):
                     about[f"server_{name}_p99_at_most_seconds"] = _tidy(bound)
         return about
+
+    def _seen(self) -> list[Reading]:
+        """Return the readings in between; one that cannot be read is one less."""
+        found = []
+        for text in self._levels:
+            with contextlib.suppress(MetricsError):
+                found.append(read(text, self.server, self._model))
+        return found
 
     def _now(self) -> Reading:
         return read(_fetch(self.url, self._headers), self.server, self._model)
