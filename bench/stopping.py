@@ -69,9 +69,9 @@ def run() -> list[Row]:
         for truth in TRUTHS:
             name = f"{kind}, {truth:.2%} over the limit"
             share = early[truth].samples / _last(fixed)
-            rows.append(_rate(f"{name}: early stop comes to a verdict, %", early[truth].passed | early[truth].failed))
-            rows.append(_mean(f"{name}: mean samples, early stop", early[truth].samples))
-            rows.append(_mean(f"{name}: mean samples, % of the fixed budget's {_last(fixed)}", 100 * share))
+            rows.append(_rate(f"{name}: verdicts, %", early[truth].passed | early[truth].failed))
+            rows.append(_mean(f"{name}: mean samples", early[truth].samples))
+            rows.append(_mean(f"{name}: samples, % of fixed {_last(fixed)}", 100 * share))
     return rows
 
 
