@@ -30,9 +30,6 @@ _FEWEST: Final = 20
 _POINTS: Final = 400
 """Points to which a longer segment is averaged: pairs grow with the square."""
 
-_LEAST_WORTH: Final = 6.0
-"""Independent samples that bounds need."""
-
 _FREEDOM: Final = 1 / 3
 """Degrees of freedom of an independent sample: how much samples resemble each other is an estimate itself, and one
 that falls short where they are few."""
@@ -56,7 +53,7 @@ class Segment:
 
 @attrs.frozen
 class Growth:
-    """A slope per second with one-sided bounds, each at the stated confidence; one that does not exist is infinite.
+    """A slope per second with one-sided bounds, each at the stated confidence.
 
     ``samples`` and ``seconds`` are those that count, warm-ups left out; ``effective_samples`` is what they are worth.
     ``rising`` is the chance that a series without a trend scores as high.
@@ -73,8 +70,10 @@ class Growth:
 
 @attrs.frozen
 class _Part:
-    """What one segment adds: the slopes of all its pairs, and its score's variance, corrected by ``factor``."""
+    """What one segment adds after its warm-up: the slopes of all pairs, and its score's variance, times ``factor``."""
 
+    times: _Numbers
+    values: _Numbers
     slopes: _Numbers
     score: float
     variance: float
@@ -96,18 +95,37 @@ def growth(segments: Sequence[Segment], confidence: float) -> Growth | None:
     deviation = math.sqrt(math.fsum(part.variance for part in parts))
     score = math.fsum(part.score for part in parts)
     worth = math.fsum(part.samples / part.factor for part in parts)
-    reach = slopes.size if worth < _LEAST_WORTH else student_quantile(confidence, worth * _FREEDOM) * deviation
-    low, high = math.floor((slopes.size - reach) / 2) - 1, math.ceil((slopes.size + reach) / 2)
+    times = student_quantile(confidence, max(1.0, worth * _FREEDOM))
+    slope = float(np.median(slopes))
+    lower, upper = _by_rank(slopes, times * deviation) or _by_spread(parts, slope, times, worth)
     samples = sum(part.samples for part in parts)
     return Growth(
-        slope=float(np.median(slopes)),
-        lower=float(slopes[low]) if low >= 0 else -math.inf,
-        upper=float(slopes[high]) if high < slopes.size else math.inf,
+        slope=slope,
+        lower=lower,
+        upper=upper,
         samples=samples,
         effective_samples=worth,
         seconds=math.fsum(part.seconds for part in parts),
         rising=_chance((score - math.copysign(1, score)) / deviation if score and deviation else 0.0),
     )
+
+
+def _by_rank(slopes: _Numbers, reach: float) -> tuple[float, float] | None:
+    """Return the slopes that many ranks from the middle, or None where there are not so many (Sen, 1968)."""
+    low, high = math.floor((slopes.size - reach) / 2) - 1, math.ceil((slopes.size + reach) / 2)
+    return (float(slopes[low]), float(slopes[high])) if low >= 0 and high < slopes.size else None
+
+
+def _by_spread(parts: Sequence[_Part], slope: float, times: float, worth: float) -> tuple[float, float]:
+    """Return bounds by the standard error of a regression, as many ``times`` of it from the slope.
+
+    Few independent samples have no ranks to spare, however close to a line they are.
+    """
+    residuals = [part.values - slope * part.times for part in parts]
+    spread = math.fsum(float(each.var()) * each.size for each in residuals)
+    length = math.fsum(float(part.times.var()) * part.times.size for part in parts)
+    error = math.sqrt(spread / length / worth)
+    return slope - times * error, slope + times * error
 
 
 def _part(segment: Segment) -> _Part | None:
@@ -124,7 +142,8 @@ def _part(segment: Segment) -> _Part | None:
     factor = max(_hamed_rao(residuals), times.size / effective_samples(residuals.tolist()))
     counts = len(segment.times) * times.size / (times.size + cut)
     return _Part(
-        slopes=slopes, score=float(np.sign(slopes).sum()), variance=_variance(values) * factor, factor=factor,
+        times=times, values=values, slopes=slopes,
+        score=float(np.sign(slopes).sum()), variance=_variance(values) * factor, factor=factor,
         samples=round(counts), seconds=float(times[-1] - times[0]),
     )  # fmt: skip
 

@@ -76,12 +76,20 @@ def test_memory_that_jumps_once_late_is_not_certain_to_stay() -> None:
     assert found.lower < 0 < found.upper
 
 
-def test_few_samples_say_nothing_and_those_that_are_worth_few_have_no_bounds() -> None:
+def test_few_samples_say_nothing_and_those_that_resemble_each_other_little() -> None:
     assert growth([], 0.99) is None
     assert growth([segment(np.arange(19.0))], 0.99) is None
     found = growth([segment(np.cos(np.arange(24) * math.tau / 24))], 0.99)
     assert found is not None
-    assert (found.lower, found.upper) == (-math.inf, math.inf)
+    assert found.effective_samples < 6
+    assert found.lower < -0.1 < 0.1 < found.upper
+
+
+def test_growth_that_is_nearly_a_line_is_certain_however_few_samples_it_is_worth() -> None:
+    found = growth([segment(100 * np.arange(30.0) + 50 * np.cos(np.arange(30) * math.tau / 30))], 0.99)
+    assert found is not None
+    assert found.effective_samples < 6
+    assert 50 < found.lower < 100 < found.upper < 150
 
 
 def test_long_series_are_averaged_and_keep_their_slope() -> None:
