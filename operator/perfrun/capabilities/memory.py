@@ -93,6 +93,6 @@ def _work(wanted: Wanted, llm: LLM, length: float) -> dict[str, JSON]:
 def _claim(meaning: Meaning, stage: str, wanted: Wanted) -> Claim:
     if meaning.key == LEAK:
         period = quantities.convert(meaning.values["period"], "s")
-        return claim_of(meaning, "MB", stage, bytes_of(wanted.leak_budget) / 1e6, period_s=period)
+        return claim_of(meaning, "MiB", stage, bytes_of(wanted.leak_budget) / 2**20, period_s=period)
     limit = meaning.limit or Quantity(0, "%")
     return claim_of(meaning, "%", stage, quantities.convert(limit, "%"))

@@ -192,14 +192,14 @@ def test_a_servers_cache_is_judged_by_its_count_and_its_memory_not_at_all() -> N
 
 
 def test_the_target_says_what_is_under_way_and_for_how_long() -> None:
-    target = TargetSpec(llm=LLM(), pods=Pods(gpus=1)).replace(memory={"soak": "1h", "leak_budget": "1G"})
+    target = TargetSpec(llm=LLM(), pods=Pods(gpus=1)).replace(memory={"soak": "1h", "leak_budget": "1Gi"})
     made = plan(FEATURE, target)
     (stage,) = made.stages
     assert (stage.program, stage.gpus, stage.seconds, stage.resumes) == ("memory", 1, 3600.0, True)
     assert stage.parameters["checkpoint_seconds"] == 60.0
     assert stage.parameters["model"] == {"size": "small", "dtype": "auto", "seed": 0}
     (claim,) = [step.claim for step in made.scenarios[0].steps if step.claim is not None]
-    assert (claim.limit, claim.unit, claim.parameters) == (1000.0, "MB", {"period_s": DAY})
+    assert (claim.limit, claim.unit, claim.parameters) == (1024.0, "MiB", {"period_s": DAY})
 
 
 def test_a_server_is_asked_and_its_pod_needs_no_gpu() -> None:
