@@ -34,7 +34,12 @@ def serving(model: Path, log: Path, *options: str) -> Iterator[str]:
         sys.executable, "-m", "transformers.cli.transformers", "serve", str(model),
         "--host", "127.0.0.1", "--port", str(port), "--device", "cpu", *options,
     ]  # fmt: skip
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    environment = os.environ | {
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
     with log.open("wb") as said, subprocess.Popen(command, stdout=said, stderr=said, env=environment) as process:
         try:
             _wait(process, f"http://127.0.0.1:{port}/health", log)
