@@ -75,7 +75,7 @@ async def test_a_run_that_ended_says_what_it_saved(monkeypatch: pytest.MonkeyPat
         "      | model_size | batch_size | sequence_length |\n      | small | 32 | 128 |\n"
         '    And a model of size "small"\n    When sampling 1000 tokens\n    Then p99 latency should be below 10 ms\n'
     )
-    sim = sim_with_run(feature, target_spec(llm=LLM(budget="60s"), pods=Pods(gpus=1)))
+    sim = sim_with_run(feature, target_spec(llm=LLM(budget="60s"), pods=Pods(gpus=1), prometheus=None))
     measured = type(sim).result
 
     def early(self, stage: str, attempt: int) -> Result:
