@@ -72,7 +72,7 @@ class Asker:
         counts, complete = [0, 0, 0, 0], True
         for batch in self._batches(known):
             if self._expired():
-                return Pairs(*counts, complete=False)
+                return Pairs(0, 0, 0, 0, complete=False)
             learnt.append(vectors(models["before"], self._tokens(batch)))
         fitted = probe.fit(torch.cat(learnt), [item.label for item in known])
         for batch in self._batches(asked):
@@ -83,7 +83,8 @@ class Asker:
             before, after = (fitted.right(vectors(models[side], taken), labels) for side in ("before", "after"))
             for index, which in enumerate((before & after, before & ~after, ~before & after, ~before & ~after)):
                 counts[index] += int(which.sum())
-        return Pairs(*counts, complete=complete)
+        both, only_before, only_after, neither = counts
+        return Pairs(both, only_before, only_after, neither, complete)
 
     def _batches(self, items: Sequence[Item]) -> list[Sequence[Item]]:
         size = self._parameters.batch_size

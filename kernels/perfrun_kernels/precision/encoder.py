@@ -119,7 +119,7 @@ def _read(path: Path, name: str, licence: str, sequence_length: int) -> Encoder:
         raise _unusable(f"parameters.path is {name}, which holds no *.safetensors file: put the weights there")
     read: Any = AutoModel.from_pretrained
     take: Any = AutoTokenizer.from_pretrained
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model, loading = read(
             path, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype="auto",

@@ -20,11 +20,11 @@ def run(task: Task) -> Measurement:
     """
     parameters = parse(task.parameters)
     try:
-        from perfrun_kernels.precision import comparing  # noqa: PLC0415 -- needs torch, parameters do not
+        from perfrun_kernels.precision.comparing import measure  # noqa: PLC0415 -- needs torch, parameters do not
     except ModuleNotFoundError as error:
         raise UnmeasurableError(
             "MissingLibrary",
             f"the library {error.name} is not in this image, but converting a model needs it: "
             "use an image with perfrun[kernels]",
         ) from error
-    return comparing.measure(parameters, task.budget_seconds, task.progress)
+    return measure(parameters, task.budget_seconds, task.progress)

@@ -47,26 +47,26 @@ def handed_in(measured: Measurement) -> Result:
 
 
 def test_a_cpu_measures_size_and_accuracy_and_says_why_not_speed():
-    stage, claims = planned(items=100)
+    stage, claims = planned(items=60)
     lines: list[str] = []
-    result = handed_in(find("precision")(Task(stage.parameters, 60.0, lines.append)))
+    result = handed_in(find("precision")(Task(stage.parameters, 300.0, lines.append)))
     size, speed, accuracy = (measure(claim, Evidence(result=result, pod="pod"), 0.99) for claim in claims)
     assert isinstance(size, Measured)
     assert (size.value, size.lower, size.upper) == (50, 50, 50)
     assert isinstance(speed, NotMeasured)
     assert (speed.reason, speed.message) == ("NoGPU", result.scalars["speed"].reason)
     assert isinstance(accuracy, Measured)
-    assert abs(accuracy.value) < 5 < accuracy.upper < 30
+    assert abs(accuracy.value) < 10 < accuracy.upper < 40
     facts = result.facts
     assert (facts["parameters"], facts["dtype"], facts["licence"]) == (22_713_216, "float16", "Apache-2.0")
     assert (facts["labels"], facts["weights_overflowed"], facts["device"]) == (2, 0, "cpu")
     counts = [result.scalars[f"accuracy.{name}"].value for name in ("both", "only_before", "only_after", "neither")]
-    assert sum(counts) == facts["items"] == 50
+    assert sum(counts) == facts["items"] == 30
     assert len(lines) == 3
 
 
 def test_a_budget_that_is_spent_leaves_no_accuracy_and_says_so():
-    stage, claims = planned(items=100)
+    stage, claims = planned(items=60)
     result = handed_in(find("precision")(Task(stage.parameters, 1e-3, lambda _: None)))
     found = measure(claims[2], Evidence(result=result, pod="pod"), 0.99)
     assert isinstance(found, NotMeasured)
