@@ -93,7 +93,17 @@ def test_columns_tell_the_story() -> None:
         each.name: [column["name"] for column in definition(each)["spec"]["versions"][0]["additionalPrinterColumns"]]
         for each in KINDS
     }
-    assert columns["PerfRun"] == ["Feature", "Verdict", "Phase", "Fault", "Scenarios", "Message", "Duration", "Age"]
+    assert columns["PerfRun"] == [
+        "Feature",
+        "Verdict",
+        "Phase",
+        "Fault",
+        "Scenarios",
+        "Message",
+        "Duration",
+        "Saved",
+        "Age",
+    ]
     assert columns["PerfFeature"] == ["Target", "Verdict", "Ready", "Message", "Active", "Next", "Age"]
     assert columns["PerfTarget"] == ["Service", "Chaos", "Ready", "Message", "Age"]
 
