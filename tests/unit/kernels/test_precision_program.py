@@ -47,7 +47,7 @@ def handed_in(measured: Measurement) -> Result:
 
 
 def test_a_cpu_measures_size_and_accuracy_and_says_why_not_speed():
-    stage, claims = planned(items=60)
+    stage, claims = planned(items=100)
     lines: list[str] = []
     result = handed_in(find("precision")(Task(stage.parameters, 300.0, lines.append)))
     size, speed, accuracy = (measure(claim, Evidence(result=result, pod="pod"), 0.99) for claim in claims)
@@ -56,17 +56,17 @@ def test_a_cpu_measures_size_and_accuracy_and_says_why_not_speed():
     assert isinstance(speed, NotMeasured)
     assert (speed.reason, speed.message) == ("NoGPU", result.scalars["speed"].reason)
     assert isinstance(accuracy, Measured)
-    assert abs(accuracy.value) < 10 < accuracy.upper < 40
+    assert abs(accuracy.value) < 5 < accuracy.upper < 30
     facts = result.facts
     assert (facts["parameters"], facts["dtype"], facts["licence"]) == (22_713_216, "float16", "Apache-2.0")
     assert (facts["labels"], facts["weights_overflowed"], facts["device"]) == (2, 0, "cpu")
     counts = [result.scalars[f"accuracy.{name}"].value for name in ("both", "only_before", "only_after", "neither")]
-    assert sum(counts) == facts["items"] == 30
+    assert sum(counts) == facts["items"] == 50
     assert len(lines) == 3
 
 
 def test_a_budget_that_is_spent_leaves_no_accuracy_and_says_so():
-    stage, claims = planned(items=60)
+    stage, claims = planned(items=100)
     result = handed_in(find("precision")(Task(stage.parameters, 1e-3, lambda _: None)))
     found = measure(claims[2], Evidence(result=result, pod="pod"), 0.99)
     assert isinstance(found, NotMeasured)
