@@ -39,8 +39,8 @@ Row = tuple[str, float, float, float, float]
 
 RUNS = 20
 SECONDS = 3.0
-LEAKS = {"1 KiB": 1 << 10, "64 KiB": 64 << 10}
-"""What leaking engines lose with each batch."""
+LEAKS = {"1 KiB": (1 << 10, 0.0), "64 KiB": (64 << 10, 5.0)}
+"""What leaking engines lose with each batch, and what is promised: a busy machine serves few batches in seconds."""
 
 CARDS = 1000
 SERIES = 2000
@@ -67,9 +67,9 @@ def run(runs: int = RUNS, seconds: float = SECONDS, cards: int = CARDS, series: 
     rows: list[Row] = []
     engines.watch(PagedEngine, seconds)
     clean = _verdicts(PagedEngine, runs, seconds)
-    for name, lost in LEAKS.items():
+    for name, (lost, limit) in LEAKS.items():
         found = _verdicts(engines.leaking(lost), runs, seconds)
-        rows.append(_row(f"leak of {name} a batch not failed", _share(found["leak"], Verdict.FAIL, other=True), 5.0))
+        rows.append(_row(f"leak of {name} a batch not failed", _share(found["leak"], Verdict.FAIL, other=True), limit))
     rows += [
         _row("no leak, but failed for one", _share(clean["leak"], Verdict.FAIL), MOST_PERCENT),
         _row("no leak, and passed", _share(clean["leak"], Verdict.PASS)),
