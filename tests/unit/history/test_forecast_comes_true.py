@@ -85,5 +85,6 @@ async def test_a_forecast_of_the_program_is_scored_by_what_then_happened(spec):
             status = (await scored(spec, server.url)).status
         assert (status.state, status.points) == ("Scored", len(spec.points))
         assert status.wape == pytest.approx(wape, abs=8)
-        assert status.naive_wape == pytest.approx(wape, abs=8)
+        # Yesterday's noise comes on top of today's, and how much of it, depends on the hour.
+        assert status.naive_wape == pytest.approx(wape, abs=16)
         assert (status.coverage > 50) == (factor == 1.0)
