@@ -15,7 +15,7 @@ pytestmark = pytest.mark.cluster
 PYTHON = [sys.executable, "-c"]
 CASES = {
     "image-not-there": (
-        {"image": "127.0.0.1:1/nothing:1", "startTimeout": "8s", "attempts": 1},
+        {"image": "127.0.0.1:1/nothing:1", "startTimeout": "25s", "attempts": 1},
         "Inconclusive", "ImagePullFailed", "127.0.0.1:1/nothing:1",
     ),
     "never-fits": (
