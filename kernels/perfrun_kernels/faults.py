@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from perfrun_kernels.program import Fact
 
@@ -29,6 +30,22 @@ class UnmeasurableError(Exception):
         super().__init__(message)
         self.reason = reason
         self.facts = dict(facts or {})
+
+
+@contextmanager
+def libraries(user: str) -> Iterator[None]:
+    """Take a library that is not there for a matter of the image; ``user`` is what needs it, in words.
+
+    Raises:
+        UnmeasurableError: something that is imported within is not in this image.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UnmeasurableError(
+            "MissingLibrary",
+            f"the library {error.name} is not in this image, but {user} needs it: use an image with perfrun[kernels]",
+        ) from error
 
 
 class Terminated(SystemExit):

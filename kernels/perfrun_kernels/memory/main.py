@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perfrun_kernels.faults import UnmeasurableError
+from perfrun_kernels.faults import libraries
 from perfrun_kernels.memory.parameters import Served, parse
 
 if TYPE_CHECKING:
@@ -20,16 +20,10 @@ def run(task: Task) -> Measurement:
         BrokenMeasurementError: the numbers are worthless.
     """
     parameters = parse(task.parameters)
-    try:
+    with libraries("the memory program"):
         if isinstance(parameters, Served):
             from perfrun_kernels.memory import openai  # noqa: PLC0415 -- needs aiohttp, the other engine does not
 
             return openai.measure(parameters, task)
         from perfrun_kernels.memory import builtin  # noqa: PLC0415 -- needs torch, the other engine does not
-    except ModuleNotFoundError as error:
-        raise UnmeasurableError(
-            "MissingLibrary",
-            f"the library {error.name} is not in this image, but the memory program needs it: "
-            "use an image with perfrun[kernels]",
-        ) from error
     return builtin.measure(parameters, task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perfrun_kernels.faults import UnmeasurableError
+from perfrun_kernels.faults import libraries
 from perfrun_kernels.precision.parameters import parse
 
 if TYPE_CHECKING:
@@ -19,12 +19,6 @@ def run(task: Task) -> Measurement:
         UnmeasurableError: a library, the device, the model or the dataset is missing or cannot be used.
     """
     parameters = parse(task.parameters)
-    try:
+    with libraries("converting a model"):
         from perfrun_kernels.precision.comparing import measure  # noqa: PLC0415 -- needs torch, parameters do not
-    except ModuleNotFoundError as error:
-        raise UnmeasurableError(
-            "MissingLibrary",
-            f"the library {error.name} is not in this image, but converting a model needs it: "
-            "use an image with perfrun[kernels]",
-        ) from error
     return measure(parameters, task.budget_seconds, task.progress)

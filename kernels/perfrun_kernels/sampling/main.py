@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perfrun_kernels.faults import UnmeasurableError
+from perfrun_kernels.faults import libraries
 from perfrun_kernels.sampling.parameters import OpenAIParameters, parse
 
 if TYPE_CHECKING:
@@ -20,16 +20,10 @@ def run(task: Task) -> Measurement:
         BrokenMeasurementError: the numbers are worthless.
     """
     parameters = parse(task.parameters)
-    try:
+    with libraries("the sampling engine"):
         if isinstance(parameters, OpenAIParameters):
             from perfrun_kernels.sampling import openai  # noqa: PLC0415 -- needs aiohttp, the other engine does not
 
             return openai.measure(parameters, task.budget_seconds, task.progress)
         from perfrun_kernels.sampling import engine  # noqa: PLC0415 -- needs torch, the other engine does not
-    except ModuleNotFoundError as error:
-        raise UnmeasurableError(
-            "MissingLibrary",
-            f"the library {error.name} is not in this image, but the sampling engine needs it: "
-            "use an image with perfrun[kernels]",
-        ) from error
     return engine.measure(parameters, task.budget_seconds, task.progress)
