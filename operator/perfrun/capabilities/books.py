@@ -16,7 +16,7 @@ from perfrun.api.base import JSON
 from perfrun.api.faults import ServingNode
 from perfrun.api.run import Source, TimeWindow
 from perfrun.capabilities.base import Evidence, NotMeasured
-from perfrun.capabilities.evidence import moment, source
+from perfrun.capabilities.evidence import moment, place, source
 from perfrun.measuring import histograms, timeline
 from perfrun.measuring.histograms import Histogram, HistogramError
 from perfrun.measuring.ledger import Ledger, LedgerError, generator_verdict, merge
@@ -160,7 +160,7 @@ def span(books: Books, begin: float, end: float) -> TimeWindow:
 
 def job(evidence: Evidence) -> Source:
     """Return the Job of the generators as a source."""
-    return source(evidence) or Source(kind="Pod", name="")
+    return place(evidence)
 
 
 def nodes_of(serving: Iterable[ServingNode]) -> Mapping[str, str]:

@@ -64,13 +64,11 @@ class Custom:
             stages.append(_observing(observe[-1], settings))
             after = stages[-1].id
         claims: dict[int, Claim] = {}
-        for index, step in enumerate(scenario.steps):
-            if step.meaning is None or step.meaning.capability != NAME or step.role != "outcome":
-                continue
-            metric = _metric(step.meaning, target)
+        for index, meaning in scenario.outcomes(NAME).items():
+            metric = _metric(meaning, target)
             stage = f"s{settings.index + 1}-query-{len(claims) + 1}"
-            stages.append(_query(stage, step.meaning, metric, prometheus, settings, after))
-            claims[index] = _claim(step.meaning, metric, stage, prometheus)
+            stages.append(_query(stage, meaning, metric, prometheus, settings, after))
+            claims[index] = _claim(meaning, metric, stage, prometheus)
         return ScenarioPlan(stages=tuple(stages), claims=claims)
 
     def measure(self, claim: Claim, evidence: Evidence, confidence: float) -> Measured | NotMeasured:  # noqa: ARG002 -- a computed value is exact

@@ -81,9 +81,8 @@ class Faults:
         if service.request_log is not None:
             stages.append(ids_stage(f"{first}-ids", settings.index, load.id))
         claims = {
-            index: _claim(step.meaning, load, _parameters(scenario, target, before, lasts))
-            for index, step in enumerate(scenario.steps)
-            if step.meaning is not None and step.meaning.capability == NAME and step.role == "outcome"
+            index: _claim(meaning, load, _parameters(scenario, target, before, lasts))
+            for index, meaning in scenario.outcomes(NAME).items()
         }
         return ScenarioPlan(stages=tuple(stages), claims=claims)
 

@@ -18,12 +18,12 @@ from perfrun.api.telemetry import Resource
 from perfrun.capabilities.base import Evidence, Outcome, PlanError, ScenarioPlan, Settings
 from perfrun.capabilities.forecast_values import measure
 from perfrun.capabilities.history import key_of, prometheus_of
+from perfrun.capabilities.pods import pod_stage
 from perfrun.capabilities.usual_series import RESOURCES, foretold, histories
 from perfrun.capabilities.words.forecast import NAME, vocabulary
 from perfrun.language import quantities
 from perfrun.language.model import Meaning, Quantity, Scenario
 from perfrun.language.vocabulary import Vocabulary
-from perfrun_kernels.contract import GRACE_SECONDS
 
 EACH_SECONDS: Final = 120.0
 """Seconds that one metric may take: its history read, and every model tried on every window."""
@@ -51,19 +51,11 @@ class Forecast:
             PlanError: the target lacks what a row needs, or a row foretells too short or too long a time.
         """
         server = prometheus_of(scenario, target)
-        claimed = {
-            index: step.meaning
-            for index, step in enumerate(scenario.steps)
-            if step.meaning is not None and (step.meaning.capability, step.meaning.key) == (NAME, "prediction_error")
-        }
+        claimed = scenario.outcomes(NAME)
         rows = {row["metric"]: _metric(row, target) for meaning in claimed.values() for row in meaning.values["rows"]}
         length = EACH_SECONDS * len(rows) + ROOM_SECONDS
-        pod = Stage(
-            id=f"s{settings.index + 1}-{NAME}", scenario=settings.index, kind="pod", program=NAME,
-            parameters=_parameters(server, [*rows.values()], target, settings.confidence),
-            seconds=length, start_timeout=seconds(target.pods.start_timeout), timeout=length + GRACE_SECONDS,
-            attempts=target.pods.attempts,
-        )  # fmt: skip
+        parameters = _parameters(server, [*rows.values()], target, settings.confidence)
+        pod = pod_stage(NAME, NAME, parameters, length, target, settings)
         claims = {
             index: tuple(_claim(row, meaning, pod, rows) for row in meaning.values["rows"])
             for index, meaning in claimed.items()

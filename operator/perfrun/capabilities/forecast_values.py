@@ -7,16 +7,16 @@ of a day or week before foretells as well, so that the ratio to seasonal naive's
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Final
 
 import attrs
 
 from perfrun.api.base import JSON
 from perfrun.api.plan import Claim
-from perfrun.capabilities.base import Evidence, LiveRecord, Measured, NotMeasured, Outcome, Refuted, Unproven
-from perfrun.capabilities.evidence import unmeasured, window
-from perfrun.capabilities.history import Told, attached, place, span
+from perfrun.capabilities.base import Evidence, LiveRecord, Measured, NotMeasured, Outcome
+from perfrun.capabilities.evidence import completed, place, window
+from perfrun.capabilities.history import Told, attached, span
+from perfrun.capabilities.rules import Rule, Why, incomplete, name_of, partial, weighed
 from perfrun.language import quantities
 from perfrun.language.model import Quantity
 from perfrun_kernels.contract import Result
@@ -26,9 +26,6 @@ _TEXTS: Final = ("model", "models", "query", "step", "seasons", "overlap", "repa
 _PERCENT: Final = ("naive", "coverage", "nominal")
 _SPANS: Final = ("history", "needed")
 _RANKING: Final = ("bottleneck", "bottlenecks", "usl")
-
-Why = tuple[str, str]
-"""A reason and its sentence."""
 
 
 @attrs.frozen
@@ -41,15 +38,14 @@ class _Row:
 
     @property
     def name(self) -> str:
-        return str(self.claim.parameters["name"])
+        return name_of(self)
 
 
 def measure(claim: Claim, evidence: Evidence) -> Outcome:
     """Return the prediction error of one metric, and what else speaks against it."""
-    result = evidence.result
-    nothing = unmeasured(evidence)
-    if nothing is not None or result is None:
-        return nothing or NotMeasured("NoResult", "its benchmark pod left no result")
+    result = completed(evidence)
+    if isinstance(result, NotMeasured):
+        return result
     key = str(claim.parameters["key"])
     row = _Row(claim, Told(result, key), evidence.kept.get(key))
     error = row.told.number("wape")
@@ -57,17 +53,11 @@ def measure(claim: Claim, evidence: Evidence) -> Outcome:
         reason = row.told.fact("reason") or "TooLittleHistory"
         message = row.told.fact("why") or row.told.lacking("wape")
         return NotMeasured(
-            reason, message, no_data=reason in _NO_DATA, source=place(evidence.pod), window=window(result),
+            reason, message, no_data=reason in _NO_DATA, source=place(evidence), window=window(result),
             facts=_facts(row, result),
         )  # fmt: skip
     measured = _measured(row, error, result, evidence)
-    for rule in REFUTING:
-        if (why := rule(row)) is not None:
-            return Refuted(*why, measured)
-    for rule in DOUBTING:
-        if (why := rule(row)) is not None:
-            return Unproven(*why, measured)
-    return measured
+    return weighed(row, measured, REFUTING, DOUBTING)
 
 
 def _measured(row: _Row, error: float, result: Result, evidence: Evidence) -> Measured:
@@ -79,7 +69,7 @@ def _measured(row: _Row, error: float, result: Result, evidence: Evidence) -> Me
     windows = row.told.number("windows") or 0.0
     return Measured(
         value=value, lower=low, upper=high, samples=int(windows),
-        effective_samples=row.told.number("effective") or windows, window=window(result), source=place(evidence.pod),
+        effective_samples=row.told.number("effective") or windows, window=window(result), source=place(evidence),
         facts=_facts(row, result), note=_note(row),
     )  # fmt: skip
 
@@ -92,13 +82,7 @@ def _no_skill(row: _Row) -> Why | None:
 
 
 def _warned(row: _Row) -> Why | None:
-    warnings = row.told.fact("warnings")
-    return ("PartialData", f"the server's answers may lack something: {warnings}") if warnings else None
-
-
-def _incomplete(row: _Row) -> Why | None:
-    reason = row.told.fact("reason")
-    return (reason, f"{row.name}: {row.told.fact('why')}") if reason else None
+    return partial(row.told.fact("warnings"))
 
 
 def _skill_unclear(row: _Row) -> Why | None:
@@ -112,12 +96,10 @@ def _skill_unclear(row: _Row) -> Why | None:
     )
 
 
-Rule = Callable[[_Row], Why | None]
-
-REFUTING: Final[tuple[Rule, ...]] = (_no_skill,)
+REFUTING: Final[tuple[Rule[_Row], ...]] = (_no_skill,)
 """What contradicts a row, however small its error is."""
 
-DOUBTING: Final[tuple[Rule, ...]] = (_warned, _incomplete, _skill_unclear)
+DOUBTING: Final[tuple[Rule[_Row], ...]] = (_warned, incomplete, _skill_unclear)
 """What leaves a row open, however small its error is."""
 
 

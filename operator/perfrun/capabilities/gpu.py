@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from perfrun.capabilities.dcgm import XID_CHANGES
+from perfrun.capabilities.evidence import number
 from perfrun_kernels.contract import Result
 
 TOLERATED: Final = 0.002
@@ -22,7 +23,7 @@ TAKEN: Final = 2**30
 
 def disturbed(result: Result) -> tuple[str, str] | None:
     """Return why times that a GPU took cannot be believed, as a reason and a sentence, or None where they can."""
-    readings, throttled = _number(result, "gpu.readings"), result.scalars.get("gpu.throttled")
+    readings, throttled = number(result, "gpu.readings") or 0.0, result.scalars.get("gpu.throttled")
     if throttled is None:
         return None
     if throttled.value is None:
@@ -38,18 +39,13 @@ def spoilt(result: Result) -> tuple[str, str] | None:
 
     A clock that was held back changes no byte, so that throttling is not looked at.
     """
-    if others := _number(result, "gpu.others"):
+    if others := number(result, "gpu.others"):
         were = "other process was" if others == 1 else "other processes were"
         return "GPUShared", f"{others:.0f} {were} on the GPU at the same time"
-    if (taken := _number(result, "gpu.taken")) > TAKEN:
+    if (taken := number(result, "gpu.taken") or 0.0) > TAKEN:
         return "GPUShared", f"{taken / 2**30:.1f} GiB of the GPU's memory were in use before the measuring began"
-    if errors := _number(result, "gpu.errors"):
+    if errors := number(result, "gpu.errors"):
         return "GPUErrors", f"the GPU counted {errors:.0f} uncorrected memory errors meanwhile"
     if result.facts.get(XID_CHANGES):
         return "GPUErrors", "the GPU's driver reported an error meanwhile (DCGM_FI_DEV_XID_ERRORS)"
     return None
-
-
-def _number(result: Result, name: str) -> float:
-    found = result.scalars.get(name)
-    return found.value or 0.0 if found is not None else 0.0

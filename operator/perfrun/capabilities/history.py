@@ -9,9 +9,9 @@ import attrs
 
 from perfrun.api.base import JSON
 from perfrun.api.durations import seconds
-from perfrun.api.run import Source
 from perfrun.api.target import TargetSpec
 from perfrun.capabilities.base import PlanError
+from perfrun.capabilities.evidence import lacking, number
 from perfrun.language.model import Scenario
 from perfrun_kernels.contract import Result
 
@@ -28,12 +28,11 @@ class Told:
 
     def number(self, name: str) -> float | None:
         """Return one of the metric's numbers, or None where it could not be had."""
-        return self.whole(f"{self.key}.{name}")
+        return number(self.result, f"{self.key}.{name}")
 
     def lacking(self, name: str) -> str:
         """Return the sentence why a number of the metric could not be had."""
-        found = self.result.scalars.get(f"{self.key}.{name}")
-        return found.reason if found is not None and found.reason else f"its pod says nothing of {self.key}.{name}"
+        return lacking(self.result, f"{self.key}.{name}") or f"its pod says nothing of {self.key}.{name}"
 
     def fact(self, name: str) -> str:
         """Return one of the metric's facts, empty where there is none."""
@@ -41,8 +40,7 @@ class Told:
 
     def whole(self, name: str) -> float | None:
         """Return a number of the whole result."""
-        found = self.result.scalars.get(name)
-        return found.value if found is not None else None
+        return number(self.result, name)
 
     def common(self, name: str) -> str:
         """Return a fact of the whole result, empty where there is none."""
@@ -73,11 +71,6 @@ def span(length: float) -> str:
     """Return a length in seconds as people say it: ``7 d``, ``24 h``, ``1.5 h``, ``5 min``, ``12.5 s``."""
     size, unit = next(((size, unit) for least, size, unit in _SPANS if length >= least), (1.0, "s"))
     return f"{length / size:.3g} {unit}"
-
-
-def place(pod: str) -> Source:
-    """Return the pod that asked as a source."""
-    return Source(kind="Pod", name=pod)
 
 
 def attached(result: Result) -> dict[str, JSON]:

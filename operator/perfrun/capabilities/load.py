@@ -64,11 +64,7 @@ class Load:
             PlanError: the target names no Service, or no Prometheus where CPU is claimed.
         """
         service = service_of(scenario, target)
-        claimed = {
-            index: step.meaning
-            for index, step in enumerate(scenario.steps)
-            if step.meaning is not None and step.meaning.capability == NAME and step.role == "outcome"
-        }
+        claimed = scenario.outcomes(NAME)
         row = _profile(scenario)
         normal = float(row["qps"])
         increased = normal * _factor(scenario)

@@ -11,18 +11,18 @@ from typing import Final
 from perfrun.api.base import JSON
 from perfrun.api.durations import seconds
 from perfrun.api.optimization import Memory as Wanted
-from perfrun.api.plan import Claim, Stage
+from perfrun.api.plan import Claim
 from perfrun.api.sizes import bytes_of
 from perfrun.api.target import LLM, TargetSpec
 from perfrun.capabilities.base import Evidence, Outcome, ScenarioPlan, Settings, claim_of
 from perfrun.capabilities.dcgm import beside
 from perfrun.capabilities.engines import llm_of, model, server
 from perfrun.capabilities.memory_values import LEAK, measure
+from perfrun.capabilities.pods import pod_stage
 from perfrun.capabilities.words.memory import NAME, VOCABULARY
 from perfrun.language import quantities
 from perfrun.language.model import Meaning, Quantity, Scenario
 from perfrun.language.vocabulary import Vocabulary
-from perfrun_kernels.contract import GRACE_SECONDS
 
 CHECKPOINT_SECONDS: Final = 60.0
 """How often a pod hands in what it has, or oftener: what is lost with it is less than this."""
@@ -51,18 +51,10 @@ class Memory:
         """
         llm, wanted = llm_of(target, scenario.name, "watches the memory of"), target.memory
         length = seconds(wanted.soak)
-        pod = Stage(
-            id=f"s{settings.index + 1}-{NAME}", scenario=settings.index, kind="pod", program=NAME,
-            parameters=_engine(wanted, llm) | _work(wanted, llm, length),
-            gpus=target.pods.gpus if llm.engine == "builtin" else 0, seconds=length, resumes=True,
-            start_timeout=seconds(target.pods.start_timeout), timeout=length + GRACE_SECONDS,
-            attempts=target.pods.attempts,
-        )  # fmt: skip
-        claims = {
-            index: _claim(step.meaning, pod.id, wanted)
-            for index, step in enumerate(scenario.steps)
-            if step.meaning is not None and step.meaning.capability == NAME and step.role == "outcome"
-        }
+        gpus = target.pods.gpus if llm.engine == "builtin" else 0
+        parameters = _engine(wanted, llm) | _work(wanted, llm, length)
+        pod = pod_stage(NAME, NAME, parameters, length, target, settings, gpus).replace(resumes=True)
+        claims = {index: _claim(meaning, pod.id, wanted) for index, meaning in scenario.outcomes(NAME).items()}
         return ScenarioPlan(stages=(pod, *beside(pod, target)), claims=claims)
 
     def measure(self, claim: Claim, evidence: Evidence, confidence: float) -> Outcome:

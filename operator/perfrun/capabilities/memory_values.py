@@ -15,9 +15,9 @@ import attrs
 
 from perfrun.api.base import JSON
 from perfrun.api.plan import Claim
-from perfrun.api.run import Source, TimeWindow
+from perfrun.api.run import TimeWindow
 from perfrun.capabilities.base import Evidence, Measured, NotMeasured, Outcome, Refuted, Unproven
-from perfrun.capabilities.evidence import moment, source, unmeasured
+from perfrun.capabilities.evidence import completed, lacking, moment, number, place, source
 from perfrun.capabilities.gpu import spoilt
 from perfrun.capabilities.history import span
 from perfrun.capabilities.sampling_values import describe
@@ -51,17 +51,16 @@ class _Rise:
 
 def measure(claim: Claim, evidence: Evidence, confidence: float) -> Outcome:
     """Return the value that a claim about memory is about, in its unit."""
-    nothing = unmeasured(evidence)
-    if nothing is not None and (nothing.broken or not evidence.earlier):
-        return nothing
-    last = evidence.result if nothing is None else None
-    parts = (*evidence.earlier, *((last,) if last is not None else ()))
-    outcome = _outcome(claim, evidence, parts, confidence)
-    if nothing is None or isinstance(outcome, NotMeasured):
-        return nothing or outcome
+    last = completed(evidence)
+    if isinstance(last, Result):
+        return _outcome(claim, evidence, (*evidence.earlier, last), confidence)
+    if last.broken or not evidence.earlier:
+        return last
+    outcome = _outcome(claim, evidence, evidence.earlier, confidence)
+    if isinstance(outcome, NotMeasured):
+        return last
     measured = outcome if isinstance(outcome, Measured) else outcome.measured
-    text = f"it was not watched to the end: {nothing.message}; until then"
-    return Unproven(nothing.reason, text, measured)
+    return Unproven(last.reason, f"it was not watched to the end: {last.message}; until then", measured)
 
 
 def _outcome(claim: Claim, evidence: Evidence, parts: Sequence[Result], confidence: float) -> Outcome:
@@ -76,11 +75,10 @@ def _outcome(claim: Claim, evidence: Evidence, parts: Sequence[Result], confiden
 
 def _fragmentation(claim: Claim, evidence: Evidence, parts: Sequence[Result]) -> Outcome:
     """Return the worst share at any checkpoint of any attempt."""
-    worst = [value for part in parts if (value := _number(part, "fragmentation.worst")) is not None]
+    worst = [value for part in parts if (value := number(part, "fragmentation.worst")) is not None]
     if not worst:
         reason = "NoGPU" if parts[-1].facts.get("device") == "cpu" else "NoReading"
-        scalar = parts[-1].scalars.get("fragmentation.worst")
-        said = scalar.reason if scalar is not None else ""
+        said = lacking(parts[-1], "fragmentation.worst")
         return _nothing(reason, said or "the benchmark pod looked at no allocator", evidence, parts)
     if (why := _spoilt(parts)) is not None:
         return _nothing(*why, evidence, parts)
@@ -97,8 +95,7 @@ def _hits(claim: Claim, evidence: Evidence, parts: Sequence[Result]) -> Outcome:
     """Return the share of prompt tokens whose keys and values were there already; all of them were counted."""
     queries, hits, ideal = (_sum(parts, f"prefix.{name}") for name in ("queries", "hits", "ideal"))
     if not queries or hits is None:
-        scalar = parts[-1].scalars.get("prefix.queries")
-        said = scalar.reason if scalar is not None else ""
+        said = lacking(parts[-1], "prefix.queries")
         return _nothing("NoReading", said or "the prefix cache was asked for nothing", evidence, parts)
     value = quantities.convert(Quantity(100 * hits / queries, "%"), claim.unit)
     note = f"{hits:.0f} of {queries:.0f} tokens"
@@ -111,9 +108,7 @@ def _leak(claim: Claim, evidence: Evidence, parts: Sequence[Result], confidence:
     """Return the growth over the stated time, of the kind of memory that grows most."""
     rises = _rises(parts, confidence)
     if not rises:
-        scalar = parts[-1].scalars.get("leak")
-        said = scalar.reason if scalar is not None else ""
-        if said:
+        if said := lacking(parts[-1], "leak"):
             return _nothing("NoReading", said, evidence, parts)
         return _nothing("TooFewSamples", "too few samples tell whether memory grows", evidence, parts)
     if len(rises) > 1 and (why := _spoilt(parts)) is not None:
@@ -171,13 +166,8 @@ def _spoilt(parts: Sequence[Result]) -> tuple[str, str] | None:
     return next((why for part in parts if (why := spoilt(part)) is not None), None)
 
 
-def _number(result: Result, name: str) -> float | None:
-    found = result.scalars.get(name)
-    return found.value if found is not None else None
-
-
 def _sum(parts: Sequence[Result], name: str) -> float | None:
-    values = [value for part in parts if (value := _number(part, name)) is not None]
+    values = [value for part in parts if (value := number(part, name)) is not None]
     return math.fsum(values) if values else None
 
 
@@ -187,7 +177,7 @@ def _measured(
 ) -> Measured:  # fmt: skip
     return Measured(
         value=value[0], lower=value[1], upper=value[2], samples=samples, effective_samples=float(samples),
-        window=_window(parts), source=source(evidence) or Source(kind="Pod", name=""),
+        window=_window(parts), source=place(evidence),
         facts=_facts(parts) | dict(slopes or {}),
         note=", ".join(part for part in (note, describe(parts[-1].facts)) if part),
     )  # fmt: skip
@@ -196,8 +186,8 @@ def _measured(
 def _facts(parts: Sequence[Result]) -> dict[str, JSON]:
     """Return on what was measured, and what is told beside the claims."""
     beside = {
-        "pool_fragmentation": _number(parts[-1], "pool.fragmentation"),
-        "allocator_hits": _number(parts[-1], "allocator.hits"),
+        "pool_fragmentation": number(parts[-1], "pool.fragmentation"),
+        "allocator_hits": number(parts[-1], "allocator.hits"),
     }
     told = {name: round(value, 4) for name, value in beside.items() if value is not None}
     return dict(parts[-1].facts) | told | {"attempts": len(parts)}

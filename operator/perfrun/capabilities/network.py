@@ -91,11 +91,7 @@ class Network:
             PlanError: the target names no Service, or a claim needs more packets than can be sent.
         """
         service, tuning = service_of(scenario, target), target.network
-        claimed = {
-            index: step.meaning
-            for index, step in enumerate(scenario.steps)
-            if step.meaning is not None and step.meaning.capability == NAME and step.role == "outcome"
-        }
+        claimed = scenario.outcomes(NAME)
         keys = {meaning.key for meaning in claimed.values()}
         slots = _slots(
             (OTHER, SAME, HOST) if tuning.host_network else (OTHER, SAME),

@@ -15,6 +15,7 @@ import attrs
 
 from perfrun.api.plan import Claim
 from perfrun.capabilities.base import NotMeasured
+from perfrun.capabilities.evidence import number
 from perfrun.language import quantities
 from perfrun.language.model import Quantity
 from perfrun.measuring import histograms
@@ -204,8 +205,8 @@ def _length(seconds: float) -> str:
 
 
 def _known(result: Result, name: str, digits: str) -> str:
-    found = result.scalars.get(name)
-    return "an unknown number of" if found is None or found.value is None else format(found.value, digits)
+    found = number(result, name)
+    return "an unknown number of" if found is None else format(found, digits)
 
 
 def _bound(value: float) -> str:

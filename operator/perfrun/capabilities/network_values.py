@@ -15,10 +15,10 @@ import attrs
 
 from perfrun.api.base import JSON
 from perfrun.api.plan import Claim, Comparator
-from perfrun.api.run import Source, TimeWindow
+from perfrun.api.run import TimeWindow
 from perfrun.capabilities.base import Evidence, FoundPeak, Measured, NotMeasured
 from perfrun.capabilities.books import Books, read
-from perfrun.capabilities.evidence import moment, source, unmeasured
+from perfrun.capabilities.evidence import completed, moment, place, source
 from perfrun.capabilities.network_figures import MICRO, Figure, figure, ratio
 from perfrun.language import quantities
 from perfrun.language.model import Quantity
@@ -52,9 +52,9 @@ class _Held:
 
 def measure(claim: Claim, evidence: Evidence, confidence: float) -> Measured | NotMeasured:
     """Return the value that the evidence gives for a claim about the network, in the claim's unit."""
-    nothing, result = unmeasured(evidence), evidence.result
-    if nothing is not None or result is None:
-        return nothing or NotMeasured(reason="NoResult", message="its benchmark pod left no result")
+    result = completed(evidence)
+    if isinstance(result, NotMeasured):
+        return result
     books = read(evidence)
     if isinstance(books, NotMeasured):
         return attrs.evolve(books, message=f"of the load that it goes along with: {books.message}")
@@ -72,7 +72,7 @@ def measure(claim: Claim, evidence: Evidence, confidence: float) -> Measured | N
         )
     return Measured(
         value=found.value, lower=found.lower, upper=found.upper, samples=found.samples,
-        effective_samples=found.effective, window=window, source=source(evidence) or Source(kind="Pod", name=""),
+        effective_samples=found.effective, window=window, source=place(evidence),
         facts=facts, note=f"{found.note}, {lacking[1] if lacking else _at(peak, held)}",
     )  # fmt: skip
 

@@ -10,16 +10,16 @@ from typing import Final
 
 from perfrun.api.durations import seconds
 from perfrun.api.optimization import LowPrecision
-from perfrun.api.plan import Claim, Stage
+from perfrun.api.plan import Claim
 from perfrun.api.target import TargetSpec
 from perfrun.capabilities.base import Evidence, Outcome, PlanError, ScenarioPlan, Settings, claim_of
 from perfrun.capabilities.dcgm import beside
 from perfrun.capabilities.optimization_values import measure
+from perfrun.capabilities.pods import pod_stage
 from perfrun.capabilities.words.optimization import NAME, VOCABULARY
 from perfrun.language import quantities
 from perfrun.language.model import Meaning, Quantity, Scenario
 from perfrun.language.vocabulary import Vocabulary
-from perfrun_kernels.contract import GRACE_SECONDS
 
 PROGRAM: Final = "precision"
 
@@ -42,18 +42,10 @@ class Optimization:
         Raises:
             PlanError: the scenario does not say what the model is converted to.
         """
-        budget = seconds(target.low_precision.budget)
-        pod = Stage(
-            id=f"s{settings.index + 1}-{NAME}", scenario=settings.index, kind="pod", program=PROGRAM,
-            parameters=_parameters(target.low_precision) | {"precision": _precision(scenario)},
-            gpus=target.pods.gpus, seconds=budget, start_timeout=seconds(target.pods.start_timeout),
-            timeout=budget + GRACE_SECONDS, attempts=target.pods.attempts,
-        )  # fmt: skip
-        claims = {
-            index: _claim(step.meaning, pod.id)
-            for index, step in enumerate(scenario.steps)
-            if step.meaning is not None and step.meaning.capability == NAME and step.role == "outcome"
-        }
+        parameters = _parameters(target.low_precision) | {"precision": _precision(scenario)}
+        length = seconds(target.low_precision.budget)
+        pod = pod_stage(NAME, PROGRAM, parameters, length, target, settings, target.pods.gpus)
+        claims = {index: _claim(meaning, pod.id) for index, meaning in scenario.outcomes(NAME).items()}
         return ScenarioPlan(stages=(pod, *beside(pod, target)), claims=claims)
 
     def measure(self, claim: Claim, evidence: Evidence, confidence: float) -> Outcome:

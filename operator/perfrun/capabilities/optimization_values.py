@@ -12,14 +12,14 @@ from typing import Final
 
 from perfrun.api.base import JSON
 from perfrun.api.plan import Claim
-from perfrun.api.run import Source
 from perfrun.capabilities.base import Evidence, Measured, NotMeasured, Outcome
-from perfrun.capabilities.evidence import source, unmeasured, window
+from perfrun.capabilities.evidence import completed, lacking, number, place, source, window
 from perfrun.capabilities.gpu import disturbed
 from perfrun.capabilities.sampling_values import describe
 from perfrun.language import quantities
 from perfrun.language.model import Quantity
 from perfrun.measuring.means import Interval
+from perfrun.measuring.noninferiority import decrease
 from perfrun.measuring.ratios import ratio_of_turns
 from perfrun_kernels.contract import Result, Series
 
@@ -29,9 +29,9 @@ _NUMBERS: Final = ("size.before", "size.after", "memory.before", "memory.after",
 
 def measure(claim: Claim, evidence: Evidence, confidence: float) -> Outcome:
     """Return the decrease or increase that a claim is about, in its unit."""
-    nothing, result = unmeasured(evidence), evidence.result
-    if nothing is not None or result is None:
-        return nothing or NotMeasured("NoResult", "its benchmark pod left no result")
+    result = completed(evidence)
+    if isinstance(result, NotMeasured):
+        return result
     match claim.subject.partition(".")[2]:
         case "size_decrease":
             return _size(claim, evidence, result)
@@ -42,12 +42,12 @@ def measure(claim: Claim, evidence: Evidence, confidence: float) -> Outcome:
 
 
 def _size(claim: Claim, evidence: Evidence, result: Result) -> Outcome:
-    before, after = _number(result, "size.before"), _number(result, "size.after")
+    before, after = number(result, "size.before"), number(result, "size.after")
     if not before or after is None:
         return _nothing("NoReading", "the benchmark pod did not hand in both sizes", evidence, result)
     share = 1 - after / before
     note = f"{_bytes(before)} became {_bytes(after)}"
-    if (peak := _number(result, "memory.before")) and (left := _number(result, "memory.after")):
+    if (peak := number(result, "memory.before")) and (left := number(result, "memory.after")):
         note += f", peak memory {_bytes(peak)} became {_bytes(left)}"
     return _measured(Interval(share, share, share, 1, 1.0), note, claim, evidence, result)
 
@@ -55,10 +55,8 @@ def _size(claim: Claim, evidence: Evidence, result: Result) -> Outcome:
 def _speed(claim: Claim, evidence: Evidence, result: Result, confidence: float) -> Outcome:
     before, after = (result.series.get(f"speed.{side}", Series("s", [])) for side in ("before", "after"))
     if not before.values or not after.values:
-        scalar = result.scalars.get("speed")
-        said = scalar.reason if scalar is not None else ""
         reason = "NoGPU" if result.facts.get("device") == "cpu" else "NoSamples"
-        return _nothing(reason, said or "the benchmark pod timed no batches", evidence, result)
+        return _nothing(reason, lacking(result, "speed") or "the benchmark pod timed no batches", evidence, result)
     if (why := disturbed(result)) is not None:
         return _nothing(*why, evidence, result)
     try:
@@ -70,15 +68,12 @@ def _speed(claim: Claim, evidence: Evidence, result: Result, confidence: float) 
 
 
 def _accuracy(claim: Claim, evidence: Evidence, result: Result, confidence: float) -> Outcome:
-    counts = [_number(result, f"accuracy.{name}") for name in _PAIRS]
+    counts = [number(result, f"accuracy.{name}") for name in _PAIRS]
     both, only_before, only_after, neither = (int(each or 0) for each in counts)
     items = both + only_before + only_after + neither
     if not items or None in counts:
-        scalar = result.scalars.get("accuracy.both")
-        said = scalar.reason if scalar is not None else ""
+        said = lacking(result, "accuracy.both")
         return _nothing("NoSamples", said or "the benchmark pod labelled no items", evidence, result)
-    from perfrun.measuring.noninferiority import decrease  # noqa: PLC0415 -- for evidence of this kind only
-
     found = decrease(both, only_before, only_after, neither, confidence)
     note = (
         f"{(both + only_before) / items:.2%} of the items were right before and {(both + only_after) / items:.2%} "
@@ -94,19 +89,14 @@ def _measured(share: Interval, note: str, claim: Claim, evidence: Evidence, resu
     )
     return Measured(
         value=value, lower=lower, upper=upper, samples=share.samples, effective_samples=share.effective_samples,
-        window=window(result), source=source(evidence) or Source(kind="Pod", name=""), facts=_facts(result),
+        window=window(result), source=place(evidence), facts=_facts(result),
         note=", ".join(part for part in (note, describe(result.facts)) if part),
     )  # fmt: skip
 
 
 def _facts(result: Result) -> Mapping[str, JSON]:
-    numbers = {name.replace(".", "_"): _number(result, name) for name in _NUMBERS}
+    numbers = {name.replace(".", "_"): number(result, name) for name in _NUMBERS}
     return dict(result.facts) | {name: value for name, value in numbers.items() if value is not None}
-
-
-def _number(result: Result, name: str) -> float | None:
-    found = result.scalars.get(name)
-    return found.value if found is not None else None
 
 
 def _bytes(count: float) -> str:

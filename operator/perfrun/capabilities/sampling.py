@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from perfrun.api.base import JSON
 from perfrun.api.durations import seconds
-from perfrun.api.plan import Claim, Stage
+from perfrun.api.plan import Claim
 from perfrun.api.target import LLM, TargetSpec
 from perfrun.capabilities.base import (
     Evidence,
@@ -24,6 +24,7 @@ from perfrun.capabilities.base import (
 )
 from perfrun.capabilities.dcgm import beside
 from perfrun.capabilities.engines import llm_of, model, server
+from perfrun.capabilities.pods import pod_stage
 from perfrun.capabilities.sampling_values import measure
 from perfrun.capabilities.words.sampling import NAME, VOCABULARY
 from perfrun.language import quantities
@@ -31,7 +32,6 @@ from perfrun.language.model import Meaning, Scenario
 from perfrun.language.vocabulary import Vocabulary
 from perfrun.measuring.looks import Look, looks, spent
 from perfrun.measuring.percentiles import samples_needed
-from perfrun_kernels.contract import GRACE_SECONDS
 
 STEPS_KEY: Final = "p99_latency"
 """Key of claims about step times, whatever their percentile."""
@@ -71,25 +71,11 @@ class Sampling:
         llm = llm_of(target, scenario.name, "samples")
         size = str(_only(scenario, "model_size")["size"])
         work = _work(scenario, size, llm)
-        stage = f"s{settings.index + 1}-{NAME}"
-        budget = seconds(llm.budget)
         parameters, look_count = _stopping(scenario, work, settings.confidence)
-        pod = Stage(
-            id=stage,
-            scenario=settings.index,
-            kind="pod",
-            program=NAME,
-            parameters=work | parameters,
-            gpus=target.pods.gpus if llm.engine == "builtin" else 0,
-            seconds=budget,
-            start_timeout=seconds(target.pods.start_timeout),
-            timeout=budget + GRACE_SECONDS,
-            attempts=target.pods.attempts,
-        )
+        gpus = target.pods.gpus if llm.engine == "builtin" else 0
+        pod = pod_stage(NAME, NAME, work | parameters, seconds(llm.budget), target, settings, gpus)
         claims = {
-            index: _claim(step.meaning, stage, size, work, look_count)
-            for index, step in enumerate(scenario.steps)
-            if step.meaning is not None and step.meaning.capability == NAME and step.role == "outcome"
+            index: _claim(meaning, pod.id, size, work, look_count) for index, meaning in scenario.outcomes(NAME).items()
         }
         return ScenarioPlan(stages=(pod, *beside(pod, target)), claims=claims)
 

@@ -12,9 +12,8 @@ import attrs
 
 from perfrun.api.base import JSON
 from perfrun.api.plan import Claim
-from perfrun.api.run import Source
 from perfrun.capabilities.base import Evidence, Measured, NotMeasured
-from perfrun.capabilities.evidence import source, unmeasured, window
+from perfrun.capabilities.evidence import completed, lacking, number, place, source, window
 from perfrun.capabilities.gpu import disturbed, spoilt
 from perfrun.language import quantities
 from perfrun.language.model import Quantity
@@ -36,10 +35,9 @@ _SCALES: Final = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 def measure(claim: Claim, evidence: Evidence, confidence: float) -> Measured | NotMeasured:
     """Return the value that the evidence gives for a claim of sampling, in the claim's unit."""
-    nothing = unmeasured(evidence)
-    result = evidence.result
-    if nothing is not None or result is None:
-        return nothing or NotMeasured(reason="NoResult", message="its benchmark pod left no result")
+    result = completed(evidence)
+    if isinstance(result, NotMeasured):
+        return result
     key = claim.subject.partition(".")[2]
     trouble = spoilt(result) if key == "gpu_memory" else disturbed(result)
     if trouble is not None:
@@ -128,12 +126,13 @@ def _memory(claim: Claim, evidence: Evidence, result: Result) -> Measured | NotM
     scalar = result.scalars.get(MEMORY)
     if scalar is None or scalar.value is None:
         reason = "NoGPU" if result.facts.get("device") == "cpu" else "NoReading"
-        said = scalar.reason if scalar is not None else ""
-        return _nothing(reason, said or "the benchmark pod sent no reading of GPU memory", evidence, result)
+        return _nothing(
+            reason, lacking(result, MEMORY) or "the benchmark pod sent no reading of GPU memory", evidence, result
+        )
     exact = Interval(scalar.value, scalar.value, scalar.value, 1, 1.0)
     factor = quantities.convert(Quantity(1.0, scalar.unit), claim.unit)
-    beside = result.scalars.get("torch_memory_peak")
-    extra = {} if beside is None or beside.value is None else {"torch_memory_peak_bytes": beside.value}
+    beside = number(result, "torch_memory_peak")
+    extra = {} if beside is None else {"torch_memory_peak_bytes": beside}
     return _measured(exact, factor, claim, evidence, result, **extra)
 
 
@@ -147,7 +146,7 @@ def _measured(
         samples=found.samples,
         effective_samples=found.effective_samples,
         window=window(result),
-        source=source(evidence) or Source(kind="Pod", name=""),
+        source=place(evidence),
         facts=_facts(claim, result) | extra,
         note=", ".join(part for part in (describe(result.facts), _by_the_server(claim, result)) if part),
     )

@@ -7,6 +7,7 @@ from typing import Final, Literal, get_args
 
 import attrs
 
+from perfrun.capabilities.evidence import number
 from perfrun_kernels.contract import SPIKE_TRUTH, Result, SpikeKind, SpikeStage
 
 Answer = Literal["detect", "identify", "locate", "trace"]
@@ -68,12 +69,11 @@ def record_of(result: Result) -> Record:
     Raises:
         RecordError: a table or a column is missing.
     """
-    ordered = result.scalars.get("injections.ordered")
     return Record(
         made=_spikes(result, "injections"),
         natural=_spikes(result, "natural"),
         elsewhere=_spikes(result, "elsewhere"),
-        ordered=int(ordered.value or 0) if ordered is not None else 0,
+        ordered=int(number(result, "injections.ordered") or 0),
         refused={
             name.removeprefix("refused."): str(why) for name, why in result.facts.items() if name.startswith("refused.")
         },

@@ -17,7 +17,7 @@ from perfrun.api.plan import Claim
 from perfrun.api.run import Source
 from perfrun.capabilities.base import Evidence, Measured, NotMeasured
 from perfrun.capabilities.books import job
-from perfrun.capabilities.evidence import unmeasured, window
+from perfrun.capabilities.evidence import completed, window
 from perfrun.capabilities.spikes_facts import facts_of
 from perfrun.capabilities.spikes_record import Answer, Record, RecordError, Spike, record_of
 from perfrun.language import quantities
@@ -68,12 +68,12 @@ def measure(claim: Claim, evidence: Evidence) -> Measured | NotMeasured:
 
 
 def _handed_in(evidence: Evidence) -> Result | NotMeasured:
-    nothing = unmeasured(evidence)
-    if evidence.result is not None and nothing is None:
-        return evidence.result
-    if nothing is None or not (evidence.result or evidence.lost_reason):
-        nothing = NotMeasured("NoResult", "the fault agent handed in no result; its log says why")
-    return attrs.evolve(nothing, source=_source(evidence))
+    result = completed(evidence)
+    if isinstance(result, Result):
+        return result
+    if evidence.result is None and not evidence.lost_reason:
+        result = NotMeasured("NoResult", "the fault agent handed in no result; its log says why")
+    return attrs.evolve(result, source=_source(evidence))
 
 
 def _nothing(claim: Claim, record: Record, spikes: Sequence[Spike], asked: Answer) -> tuple[str, str] | None:

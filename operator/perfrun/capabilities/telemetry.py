@@ -11,18 +11,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from perfrun.api.base import JSON
-from perfrun.api.durations import seconds
 from perfrun.api.plan import Claim, Stage
 from perfrun.api.target import TargetSpec
 from perfrun.capabilities.base import Evidence, Outcome, PlanError, ScenarioPlan, Settings
 from perfrun.capabilities.history import key_of, prometheus_of
+from perfrun.capabilities.pods import pod_stage
 from perfrun.capabilities.telemetry_values import measure
 from perfrun.capabilities.usual_series import recorded
 from perfrun.capabilities.words.telemetry import NAME, vocabulary
 from perfrun.language import quantities
 from perfrun.language.model import Quantity, Scenario
 from perfrun.language.vocabulary import Vocabulary
-from perfrun_kernels.contract import GRACE_SECONDS
 
 ROOM_SECONDS: Final = 120.0
 """Seconds besides the period: what is read before and after it, and judged."""
@@ -48,22 +47,14 @@ class Telemetry:
         """
         server = prometheus_of(scenario, target)
         period = _period(scenario)
-        tables = {
-            index: step.meaning.values["rows"]
-            for index, step in enumerate(scenario.steps)
-            if step.meaning is not None and (step.meaning.capability, step.meaning.key) == (NAME, "recorded")
-        }
+        tables = {index: meaning.values["rows"] for index, meaning in scenario.outcomes(NAME).items()}
         rows = {row["metric_type"]: _row(row, period, target) for table in tables.values() for row in table}
         length = (0.0 if target.telemetry.window == "recorded" else period) + ROOM_SECONDS
-        pod = Stage(
-            id=f"s{settings.index + 1}-{NAME}", scenario=settings.index, kind="pod", program=NAME,
-            parameters={
-                "prometheus": server, "period_s": period, "window": target.telemetry.window,
-                "completeness": target.telemetry.completeness, "rows": [*rows.values()],
-            },
-            seconds=length, start_timeout=seconds(target.pods.start_timeout), timeout=length + GRACE_SECONDS,
-            attempts=target.pods.attempts,
-        )  # fmt: skip
+        parameters: dict[str, JSON] = {
+            "prometheus": server, "period_s": period, "window": target.telemetry.window,
+            "completeness": target.telemetry.completeness, "rows": [*rows.values()],
+        }  # fmt: skip
+        pod = pod_stage(NAME, NAME, parameters, length, target, settings)
         claims = {
             index: tuple(_claim(row, pod, rows[row["metric_type"]]) for row in table) for index, table in tables.items()
         }

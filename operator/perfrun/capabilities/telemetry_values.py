@@ -6,16 +6,16 @@ what refutes a row, and what must be known beyond doubt and is not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import attrs
 
 from perfrun.api.base import JSON
 from perfrun.api.plan import Claim
-from perfrun.capabilities.base import Evidence, Measured, NotMeasured, Outcome, Refuted, Unproven
-from perfrun.capabilities.evidence import unmeasured, window
-from perfrun.capabilities.history import Told, attached, place, span
+from perfrun.capabilities.base import Evidence, Measured, NotMeasured, Outcome
+from perfrun.capabilities.evidence import completed, place, window
+from perfrun.capabilities.history import Told, attached, span
+from perfrun.capabilities.rules import Rule, Why, incomplete, name_of, partial, weighed
 from perfrun.language import quantities
 from perfrun.language.model import Quantity
 from perfrun_kernels.contract import Result
@@ -24,9 +24,6 @@ _NOUNS: Final = {"node": "nodes", "gpuNode": "nodes with a GPU", "pod": "pods"}
 _NO_DATA: Final = frozenset({"NoSuchMetric"})
 _COUNTS: Final = ("series", "present", "expected", "samples", "gaps", "resets", "duplicates", "stale")
 _SECONDS: Final = ("interval.p99", "interval.max", "jitter", "skew")
-
-Why = tuple[str, str]
-"""A reason and its sentence."""
 
 
 @attrs.frozen
@@ -38,7 +35,7 @@ class _Row:
 
     @property
     def name(self) -> str:
-        return str(self.claim.parameters["name"])
+        return name_of(self)
 
     def stated(self, name: str) -> float:
         return float(self.claim.parameters[name])
@@ -46,27 +43,20 @@ class _Row:
 
 def measure(claim: Claim, evidence: Evidence) -> Outcome:
     """Return the observed interval of one row's worst series, and what else speaks against it."""
-    result = evidence.result
-    nothing = unmeasured(evidence)
-    if nothing is not None or result is None:
-        return nothing or NotMeasured("NoResult", "its benchmark pod left no result")
+    result = completed(evidence)
+    if isinstance(result, NotMeasured):
+        return result
     row = _Row(claim, Told(result, str(claim.parameters["key"])))
     interval = row.told.number("interval")
     if interval is None:
         reason = row.told.fact("reason") or "TooFewSamples"
         message = row.told.fact("why") or row.told.lacking("interval")
         return NotMeasured(
-            reason, message, no_data=reason in _NO_DATA, source=place(evidence.pod), window=window(result),
+            reason, message, no_data=reason in _NO_DATA, source=place(evidence), window=window(result),
             facts=_facts(row, result),
         )  # fmt: skip
     measured = _measured(row, interval, result, evidence)
-    for rule in REFUTING:
-        if (why := rule(row)) is not None:
-            return Refuted(*why, measured)
-    for rule in DOUBTING:
-        if (why := rule(row)) is not None:
-            return Unproven(*why, measured)
-    return measured
+    return weighed(row, measured, REFUTING, DOUBTING)
 
 
 def _measured(row: _Row, interval: float, result: Result, evidence: Evidence) -> Measured:
@@ -74,7 +64,7 @@ def _measured(row: _Row, interval: float, result: Result, evidence: Evidence) ->
     samples = int(row.told.number("samples") or row.told.number("series") or 0)
     return Measured(
         value=value, lower=value, upper=value, samples=samples, effective_samples=float(samples),
-        window=window(result), source=place(evidence.pod), facts=_facts(row, result), note=_note(row),
+        window=window(result), source=place(evidence), facts=_facts(row, result), note=_note(row),
     )  # fmt: skip
 
 
@@ -106,14 +96,8 @@ def _kept_shorter(row: _Row) -> Why | None:
     return "RetentionTooShort", f"Prometheus keeps {row.name} for {span(configured)}, not for {stated}"
 
 
-def _incomplete(row: _Row) -> Why | None:
-    reason = row.told.fact("reason")
-    return (reason, f"{row.name}: {row.told.fact('why')}") if reason else None
-
-
 def _warned(row: _Row) -> Why | None:
-    warnings = row.told.common("warnings")
-    return ("PartialData", f"the server's answers may lack something: {warnings}") if warnings else None
+    return partial(row.told.common("warnings"))
 
 
 def _misdated(row: _Row) -> Why | None:
@@ -141,12 +125,10 @@ def _kept(row: _Row) -> Why | None:
     return None
 
 
-Rule = Callable[[_Row], Why | None]
-
-REFUTING: Final[tuple[Rule, ...]] = (_missing, _gaps, _kept_shorter)
+REFUTING: Final[tuple[Rule[_Row], ...]] = (_missing, _gaps, _kept_shorter)
 """What contradicts a row, whatever its interval is."""
 
-DOUBTING: Final[tuple[Rule, ...]] = (_incomplete, _warned, _misdated, _kept)
+DOUBTING: Final[tuple[Rule[_Row], ...]] = (incomplete, _warned, _misdated, _kept)
 """What leaves a row open, whatever its interval is."""
 
 

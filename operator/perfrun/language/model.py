@@ -124,6 +124,14 @@ class Scenario:
         """Return the meanings with this key, in order."""
         return tuple(step.meaning for step in self.steps if step.meaning is not None and step.meaning.key == key)
 
+    def outcomes(self, capability: str) -> dict[int, Meaning]:
+        """Return what this capability's Then steps mean, by the step's index."""
+        return {
+            index: step.meaning
+            for index, step in enumerate(self.steps)
+            if step.meaning is not None and step.meaning.capability == capability and step.role == "outcome"
+        }
+
 
 @attrs.frozen
 class Feature:
