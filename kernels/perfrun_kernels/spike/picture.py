@@ -1,7 +1,6 @@
 """The picture of the timeline: one panel for each spike, as an SVG that any browser shows.
 
-It is drawn by hand, as a row of lanes over one axis is little work, and a plotting library is a lot to carry into every
-agent.
+It is made of the strokes that all pictures are made of, as a row of lanes over one axis.
 """
 
 from __future__ import annotations
@@ -12,11 +11,10 @@ from xml.sax.saxutils import escape
 
 import attrs
 
+from perfrun_kernels.pictures import svg
 from perfrun_kernels.spike.timeline import ALARM, Lane, Mark, Span, Style, Timeline
 
 _MS: Final = 1e6
-_FONT: Final = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif"
-_WIDTH: Final = 1240
 _LEFT, _RIGHT = 196, 28
 _ROW, _BAR = 24, 15
 _HEAD, _AXIS, _GAP = 70, 34, 16
@@ -26,6 +24,7 @@ _BEFORE_NS: Final = 1_500_000
 _AFTER_NS: Final = 1_500_000
 _MOST_TASKS, _MOST_CPUS = 3, 2
 _TICKS: Final = 8
+_MOST_CHARACTERS: Final = 190
 _HAIR: Final = 0.6
 """Width below which nobody sees a turn of an uninvolved task, pixels; a busy CPU has hundreds of them."""
 
@@ -66,17 +65,7 @@ def draw(title: str, subtitle: str, panels: Sequence[Panel]) -> str:
         parts.extend(_panel(panel, lanes, y))
         y += _HEAD + _ROW * len(lanes) + _AXIS + _GAP
     parts.extend(_legend(y))
-    height = y + _LEGEND
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height:.0f}" font-family="{_FONT}">',
-            f'<rect width="{_WIDTH}" height="{height:.0f}" fill="#f4f6f8"/>',
-            _text(24, 34, title, size=19, weight="bold", fill="#1b2733"),
-            _text(24, 56, subtitle, size=12, fill="#5a6773"),
-            *parts,
-            "</svg>\n",
-        ]
-    )
+    return svg.page(title, subtitle, y + _LEGEND, parts)
 
 
 def _chosen(lanes: Sequence[Lane]) -> list[Lane]:
@@ -95,7 +84,7 @@ class _Axis:
 
     def x(self, moment: int) -> float:
         share = (min(max(moment, self.start), self.end) - self.start) / (self.end - self.start)
-        return _LEFT + share * (_WIDTH - 24 - _RIGHT - _LEFT)
+        return _LEFT + share * (svg.WIDTH - 24 - _RIGHT - _LEFT)
 
 
 def _panel(panel: Panel, lanes: Sequence[Lane], top: float) -> Iterator[str]:
@@ -104,9 +93,9 @@ def _panel(panel: Panel, lanes: Sequence[Lane], top: float) -> Iterator[str]:
     axis = _Axis(start, max(min(shown.end, _interesting(shown) + _AFTER_NS), start + 1))
     height = _HEAD + _ROW * len(lanes) + _AXIS
     first, bottom = top + _HEAD, top + _HEAD + _ROW * len(lanes)
-    yield f'<rect x="12" y="{top:.0f}" width="{_WIDTH - 24}" height="{height}" rx="8" fill="#fff" stroke="#d5dce3"/>'
-    yield _text(28, top + 23, panel.title, size=14, weight="bold", fill="#1b2733")
-    yield _text(28, top + 41, panel.sentence, size=11.5, fill="#5a6773")
+    yield f'<rect x="12" y="{top:.0f}" width="{svg.WIDTH - 24}" height="{height}" rx="8" fill="#fff" stroke="#d5dce3"/>'
+    yield svg.text(28, top + 23, _cut(panel.title, _MOST_CHARACTERS), size=14, weight="bold")
+    yield svg.text(28, top + 41, _cut(panel.sentence, _MOST_CHARACTERS), size=11.5, fill=svg.DIM)
     yield from _held(shown.held, axis, first, bottom)
     yield from _ticks(axis, panel.sent, first, bottom)
     for index, lane in enumerate(lanes):
@@ -135,7 +124,7 @@ def _ticks(axis: _Axis, zero: int, top: float, bottom: float) -> Iterator[str]:
     while zero + number * step * _MS <= axis.end:
         x = axis.x(round(zero + number * step * _MS))
         yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top - 4:.0f}" y2="{bottom:.0f}" stroke="#edf0f3"/>'
-        yield _text(x, bottom + 16, f"{number * step:g} ms", anchor="middle", fill="#7a8691", size=10)
+        yield svg.text(x, bottom + 16, f"{number * step:g} ms", anchor="middle", fill="#7a8691", size=10)
         number += 1
 
 
@@ -148,8 +137,8 @@ def _step(milliseconds: float) -> float:
 
 
 def _lane(lane: Lane, axis: _Axis, y: float) -> Iterator[str]:
-    yield _text(_LEFT - 12, y + 13, _cut(lane.name, 27), anchor="end", fill="#33404c")
-    yield f'<line x1="{_LEFT}" x2="{_WIDTH - 24 - _RIGHT}" y1="{y + 9:.0f}" y2="{y + 9:.0f}" stroke="#e6eaee"/>'
+    yield svg.text(_LEFT - 12, y + 13, _cut(lane.name, 27), anchor="end", fill="#33404c")
+    yield f'<line x1="{_LEFT}" x2="{svg.WIDTH - 24 - _RIGHT}" y1="{y + 9:.0f}" y2="{y + 9:.0f}" stroke="#e6eaee"/>'
     for span in lane.spans:
         left, right = axis.x(span.start), axis.x(span.end)
         if span.end < axis.start or span.start > axis.end or (span.style == "other" and right - left < _HAIR):
@@ -161,7 +150,7 @@ def _lane(lane: Lane, axis: _Axis, y: float) -> Iterator[str]:
         )
         if (right - left) / _CHARACTER > len(span.name) + 1:
             ink = "#5a6773" if span.style == "asleep" else "#fff"
-            yield _text((left + right) / 2, y + 12.5, span.name, anchor="middle", fill=ink, size=10)
+            yield svg.text((left + right) / 2, y + 12.5, span.name, anchor="middle", fill=ink, size=10)
     if lane.name == "probe":
         return
     for mark in lane.marks:
@@ -183,24 +172,17 @@ def _moment(mark: Mark, axis: _Axis, top: float, bottom: float) -> Iterator[str]
         f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top - 6:.0f}" y2="{bottom + 2:.0f}" stroke="{colour}" '
         f'stroke-width="1.4"{dash}/>'
     )
-    yield _text(x + (3 if alarm else -3), top - 7, mark.name, anchor="start" if alarm else "end", fill=colour, size=10)
+    yield svg.text(
+        x + (3 if alarm else -3), top - 7, mark.name, anchor="start" if alarm else "end", fill=colour, size=10
+    )
 
 
 def _legend(y: float) -> Iterator[str]:
     x = 28.0
     for colour, name in COLOURS.values():
         yield f'<rect x="{x:.0f}" y="{y + 4:.0f}" width="13" height="13" rx="2" fill="{colour}"/>'
-        yield _text(x + 18, y + 15, name, fill="#5a6773")
+        yield svg.text(x + 18, y + 15, name, fill=svg.DIM)
         x += 34 + _CHARACTER * 1.08 * len(name)
-
-
-def _text(
-    x: float, y: float, words: str, *, fill: str, anchor: str = "start", size: float = 11, weight: str = "normal"
-) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size:g}" font-weight="{weight}" '
-        f'fill="{fill}">{escape(_cut(words, 190))}</text>'
-    )
 
 
 def _cut(words: str, most: int) -> str:
