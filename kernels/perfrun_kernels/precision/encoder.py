@@ -6,7 +6,6 @@ Every transformer has hidden states, encoders and decoders alike: their mean ove
 from __future__ import annotations
 
 import copy
-import hashlib
 import tempfile
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +21,7 @@ from transformers.utils import logging
 from perfrun_kernels.faults import UnmeasurableError
 from perfrun_kernels.precision import pretrained
 from perfrun_kernels.precision.dataset import NOT_STATED
+from perfrun_kernels.weights import digest_of, unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -116,7 +116,7 @@ class Float32Sums(TorchFunctionMode):
 def _read(path: Path, name: str, licence: str, sequence_length: int) -> Encoder:
     weights = sorted(path.glob("*.safetensors"))
     if not weights:
-        raise _unusable(f"parameters.path is {name}, which holds no *.safetensors file: put the weights there")
+        raise unusable(f"parameters.path is {name}, which holds no *.safetensors file: put the weights there")
     read: Any = AutoModel.from_pretrained
     take: Any = AutoTokenizer.from_pretrained
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -127,15 +127,15 @@ def _read(path: Path, name: str, licence: str, sequence_length: int) -> Encoder:
         )  # fmt: skip
         tokenizer = take(path, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise _unusable(f"the model in {name} cannot be loaded: {_first_line(error)}") from error
+        raise unusable(f"the model in {name} cannot be loaded: {_first_line(error)}") from error
     if others := loading["mismatched_keys"]:
-        raise _unusable(f"{len(others)} tensors in {name} have other shapes than its config.json says: copy all files")
+        raise unusable(f"{len(others)} tensors in {name} have other shapes than its config.json says: copy all files")
     if missing := sorted(each for each in loading["missing_keys"] if not each.startswith(_UNUSED)):
-        raise _unusable(f"the weights in {name} lack {len(missing)} tensors, {missing[0]} among them: copy all files")
+        raise unusable(f"the weights in {name} lack {len(missing)} tensors, {missing[0]} among them: copy all files")
     if model.config.is_encoder_decoder:
-        raise _unusable(f"the model in {name} is an encoder with a decoder; expected one of the two")
+        raise unusable(f"the model in {name} is an encoder with a decoder; expected one of the two")
     if count := overflowed(model):
-        raise _unusable(f"{count} of the weights in {name} are no finite numbers: check where they come from")
+        raise unusable(f"{count} of the weights in {name} are no finite numbers: check where they come from")
     longest = getattr(model.config, "max_position_embeddings", sequence_length)
     if longest < sequence_length:
         raise UnmeasurableError(
@@ -147,20 +147,9 @@ def _read(path: Path, name: str, licence: str, sequence_length: int) -> Encoder:
     model.config.use_cache = False
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    return Encoder(model.eval().requires_grad_(requires_grad=False), tokenizer, name, licence, _digest(path, weights))
-
-
-def _digest(path: Path, weights: Sequence[Path]) -> str:
-    whole = hashlib.sha256()
-    for file in (path / "config.json", *weights):
-        with file.open("rb") as stream:
-            whole.update(hashlib.file_digest(stream, "sha256").digest())
-    return f"sha256:{whole.hexdigest()}"
+    digest = digest_of([path / "config.json", *weights])
+    return Encoder(model.eval().requires_grad_(requires_grad=False), tokenizer, name, licence, digest)
 
 
 def _first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
-def _unusable(message: str) -> UnmeasurableError:
-    return UnmeasurableError("ModelUnusable", message)

@@ -22,6 +22,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from perfrun_kernels.faults import UnmeasurableError
 from perfrun_kernels.gpu.nvml import shown
 from perfrun_kernels.sampling.parameters import Architecture
+from perfrun_kernels.weights import digest_of, unusable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -154,7 +155,7 @@ def _read(path: Path, device: torch.device, dtype: str, capacity: int) -> Decode
     config = _config(path)
     weights = sorted(path.glob("*.safetensors"))
     if not weights:
-        raise _unusable(f"parameters.model.path is {path}, which holds no *.safetensors file: put the weights there")
+        raise unusable(f"parameters.model.path is {path}, which holds no *.safetensors file: put the weights there")
     longest = config.get("max_position_embeddings", 0)
     if longest < capacity:
         raise UnmeasurableError(
@@ -168,11 +169,10 @@ def _read(path: Path, device: torch.device, dtype: str, capacity: int) -> Decode
             path, local_files_only=True, use_safetensors=True, dtype=DTYPES[dtype], output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise _unusable(f"the model in {path} cannot be loaded: {error}".splitlines()[0]) from error
+        raise unusable(f"the model in {path} cannot be loaded: {error}".splitlines()[0]) from error
     if missing := sorted(loading["missing_keys"]):
-        raise _unusable(f"the weights in {path} lack {len(missing)} tensors, {missing[0]} among them: copy all files")
-    digest = _digest([path / "config.json", *weights])
-    return _decoder(model, device, dtype, digest, seeded=False)
+        raise unusable(f"the weights in {path} lack {len(missing)} tensors, {missing[0]} among them: copy all files")
+    return _decoder(model, device, dtype, digest_of([path / "config.json", *weights]), seeded=False)
 
 
 def _decoder(model: Any, device: torch.device, dtype: str, digest: str, *, seeded: bool) -> Decoder:
@@ -184,20 +184,8 @@ def _config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise _unusable(f"parameters.model.path is {path}, without a readable config.json there: {error}") from error
+        raise unusable(f"parameters.model.path is {path}, without a readable config.json there: {error}") from error
     kind = config.get("model_type") if isinstance(config, dict) else None
     if kind != "llama":
-        raise _unusable(f"{path}/config.json has model_type {kind!r}; expected 'llama', the only architecture built in")
+        raise unusable(f"{path}/config.json has model_type {kind!r}; expected 'llama', the only architecture built in")
     return dict(config)
-
-
-def _digest(files: list[Path]) -> str:
-    whole = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            whole.update(f"{file.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
-    return "sha256:" + whole.hexdigest()
-
-
-def _unusable(message: str) -> UnmeasurableError:
-    return UnmeasurableError("ModelUnusable", message)
