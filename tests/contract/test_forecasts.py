@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
-import kopf
 import numpy as np
 import pytest
 from historybed import series as made
 from historybed.server import Server, serving
-from workbench import Bench
+from workbench import Bench, watching_by_kopf
 
-from perfrun.adapters.api import Api, Refused, load_configuration
+from perfrun.adapters.api import Refused, load_configuration
 from perfrun.adapters.clock import SystemClock
 from perfrun.adapters.drive import World, drive
 from perfrun.adapters.paths import object_path
@@ -27,7 +25,7 @@ from perfrun.adapters.prometheus import PrometheusMetrics
 from perfrun.api import API_VERSION
 from perfrun.api.kept import Backtest, ForecastSpec, ForecastStatus, Foreseen
 from perfrun.api.run import RunSpec, RunStatus
-from perfrun.controller import handlers, session
+from perfrun.controller import handlers
 from perfrun.controller.hub import Hub
 from perfrun.controller.queue import WakeQueue
 from perfrun.controller.telemetry import Telemetry
@@ -39,6 +37,7 @@ pytestmark = pytest.mark.contract
 
 STEP = dt.timedelta(minutes=5)
 HOUR = dt.timedelta(hours=1)
+WATCH_SECONDS = 10
 QUERY = "sum(rate(requests_total[5m]))"
 RATE = 50.0
 NOW = dt.datetime.now(dt.UTC).replace(second=0, microsecond=0)
@@ -171,33 +170,19 @@ async def test_kubectl_shows_what_was_foretold_and_how_it_did(bench: Bench, kube
 @contextlib.asynccontextmanager
 async def operating(bench: Bench, kubeconfig: Path) -> AsyncIterator[Hub]:
     """Watch and work as the operator does, for as long as the block lasts."""
-    loop, clock, stop = asyncio.get_running_loop(), SystemClock(), threading.Event()
+    loop, clock = asyncio.get_running_loop(), SystemClock()
     world = World(bench.cluster, PrometheusMetrics(), bench.artifacts, clock)
     queue = WakeQueue(lambda key: drive(key, world), clock)
     paths = handlers.watched_paths((bench.namespace,))
-    watches = Watches(paths.values(), time.monotonic, 10)
+    watches = Watches(paths.values(), time.monotonic, WATCH_SECONDS)
     hub = Hub(lambda key: loop.call_soon_threadsafe(queue.wake, key) and None, lambda _: None, Telemetry())
-
-    async def watch() -> None:
-        api = await Api.connect(lambda: load_configuration(str(kubeconfig)))
-        registry, settings = kopf.OperatorRegistry(), kopf.OperatorSettings()
-        handlers.settle(settings, 10)
-        handlers.register(registry, hub, watches, paths)
-        session.register(registry, api, watches)
-        await kopf.operator(
-            registry=registry, settings=settings, standalone=True, namespaces=[bench.namespace], stop_flag=stop
-        )
-        await api.close()
-
-    # kopf takes whatever else runs in its loop for its own when it ends, this test included.
-    thread = threading.Thread(target=lambda: asyncio.run(watch()))
-    thread.start()
     working = asyncio.create_task(queue.run())
     try:
-        yield hub
+        async with watching_by_kopf(
+            bench.namespace, lambda: load_configuration(str(kubeconfig)), hub, watches, paths, WATCH_SECONDS
+        ):
+            yield hub
     finally:
-        stop.set()
-        await asyncio.to_thread(thread.join)
         working.cancel()
         await queue.drain(5)
 

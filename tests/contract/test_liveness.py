@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -16,14 +15,13 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import attrs
-import kopf
 import pytest
 from aiohttp import web
 from kubernetes.aio.client.configuration import Configuration
-from workbench import Bench
+from workbench import Bench, watching_by_kopf
 
-from perfrun.adapters.api import Api, load_configuration
-from perfrun.controller import handlers, session
+from perfrun.adapters.api import load_configuration
+from perfrun.controller import handlers
 from perfrun.controller.http import Health, probes
 from perfrun.controller.hub import Hub
 from perfrun.controller.telemetry import Telemetry
@@ -99,26 +97,9 @@ async def watching(bench: Bench, kubeconfig: Path) -> AsyncIterator[Watching]:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        stop = threading.Event()
-
-        async def watch() -> None:
-            api = await Api.connect(load)
-            registry, settings = kopf.OperatorRegistry(), kopf.OperatorSettings()
-            handlers.settle(settings, WATCH_SECONDS)
-            handlers.register(registry, hub, watches, paths)
-            session.register(registry, api, watches)
-            await kopf.operator(
-                registry=registry, settings=settings, standalone=True, namespaces=[bench.namespace], stop_flag=stop
-            )
-            await api.close()
-
-        # kopf takes whatever else runs in its loop for its own when it ends, this test included.
-        thread = threading.Thread(target=lambda: asyncio.run(watch()))
-        thread.start()
-        yield Watching(bench, relay, watches, woken, f"http://127.0.0.1:{runner.addresses[0][1]}")
-        relay.passing.set()
-        stop.set()
-        await asyncio.to_thread(thread.join)
+        async with watching_by_kopf(bench.namespace, load, hub, watches, paths, WATCH_SECONDS):
+            yield Watching(bench, relay, watches, woken, f"http://127.0.0.1:{runner.addresses[0][1]}")
+            relay.passing.set()
         for task in relay.tasks:
             task.cancel()
 

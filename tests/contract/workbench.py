@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import attrs
+import kopf
 
-from perfrun.adapters.api import Api
+from perfrun.adapters.api import Api, Load
 from perfrun.adapters.artifacts import FsspecArtifacts
 from perfrun.adapters.events import Recorder
 from perfrun.adapters.kubernetes import KubernetesCluster
@@ -17,6 +22,9 @@ from perfrun.api.faults import FaultStatus
 from perfrun.api.plan import Plan, PlannedScenario, PlannedStep, Stage
 from perfrun.api.run import Frozen, Phase, RunStatus, StageStatus
 from perfrun.api.target import TargetSpec
+from perfrun.controller import handlers, session
+from perfrun.controller.hub import Hub
+from perfrun.controller.watches import Watches
 from perfrun.lifecycle.values import Feature, Key, Run, StartPod
 from perfrun.manifests.names import pod_name
 from perfrun.manifests.pods import PodSettings
@@ -83,3 +91,31 @@ class Bench:
 
 def start_of(run: Run, attempt: int = 1) -> StartPod:
     return StartPod(pod_name(run.meta.name, STAGE.id, attempt), STAGE, attempt)
+
+
+@contextlib.asynccontextmanager
+async def watching_by_kopf(
+    namespace: str, load: Load, hub: Hub, watches: Watches, paths: Mapping[tuple[str, str], str], seconds: int
+) -> AsyncIterator[None]:
+    """Have kopf watch a namespace for as long as the block lasts; ``seconds`` bounds each of its watches."""
+    stop = threading.Event()
+
+    async def watch() -> None:
+        api = await Api.connect(load)
+        registry, settings = kopf.OperatorRegistry(), kopf.OperatorSettings()
+        handlers.settle(settings, seconds)
+        handlers.register(registry, hub, watches, paths)
+        session.register(registry, api, watches)
+        await kopf.operator(
+            registry=registry, settings=settings, standalone=True, namespaces=[namespace], stop_flag=stop
+        )
+        await api.close()
+
+    # kopf takes whatever else runs in its loop for its own when it ends, the test included.
+    thread = threading.Thread(target=lambda: asyncio.run(watch()))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.to_thread(thread.join)

@@ -1,7 +1,10 @@
-"""Keeps torch to one thread, so that these tests share a small machine well."""
+"""Keeps torch to one thread, so that these tests share a small machine well; small models, and servers of models."""
+
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from server import Behaviour, Server
 
 from perfrun_kernels.sampling.parameters import Architecture, BuiltinParameters, SamplingOptions, StoppingRule
 
@@ -32,3 +35,17 @@ def builtin(options: SamplingOptions) -> BuiltinParameters:
         num_tokens=6, sampling=options, device="cpu", threads=1,
         stopping=StoppingRule(min_samples=10, max_rounds=100, looks=(), looks_skip=0, limit_seconds=0.0),
     )  # fmt: skip
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Behaviour], Server]]:
+    """Start servers that behave as they are told; all of them end with the test."""
+    servers: list[Server] = []
+
+    def start(behaviour: Behaviour) -> Server:
+        servers.append(Server(behaviour))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -23,19 +23,11 @@ WORK = {
 
 
 @pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Behaviour], Server]]:
+def serve(serve: Callable[[Behaviour], Server], monkeypatch: pytest.MonkeyPatch) -> Callable[[Behaviour], Server]:
     monkeypatch.setattr(beside, "SETTLING_SECONDS", 0.0)
     monkeypatch.setattr(parameters, "LEAST_SECONDS", 0.1)
     monkeypatch.setattr(sampling, "FIRST_PAUSE_SECONDS", 0.01)
-    servers: list[Server] = []
-
-    def start(behaviour: Behaviour) -> Server:
-        servers.append(Server(behaviour))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
+    return serve
 
 
 def measure(at: Server, kept: list[Measurement] | None = None, **changes: Any) -> Measurement:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -206,18 +206,10 @@ def test_a_server_or_an_address_that_nobody_knows_is_refused() -> None:
 
 
 @pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Behaviour], Server]]:
+def serve(serve: Callable[[Behaviour], Server], monkeypatch: pytest.MonkeyPatch) -> Callable[[Behaviour], Server]:
     monkeypatch.setattr(beside, "SETTLING_SECONDS", 0.0)
     monkeypatch.setattr(openai, "LEAST_LEVELS_SECONDS", 0.005)
-    servers: list[Server] = []
-
-    def start(behaviour: Behaviour) -> Server:
-        servers.append(Server(behaviour))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
+    return serve
 
 
 def counting(server: Server) -> str:
