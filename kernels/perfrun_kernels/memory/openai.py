@@ -63,8 +63,8 @@ class Pipeline:
         self.faults: Counter[str] = Counter()
 
     def ideal(self) -> float:
-        """Return the share of all prompt tokens that an unlimited cache finds."""
-        return self._prompts.ideal() / max(1, self._prompts.made * self._work.prompt_tokens)
+        """Return the share of all prompt tokens that an unlimited cache finds, which servers keep in whole blocks."""
+        return self._prompts.repeated() / max(1, self._prompts.made * self._work.prompt_tokens)
 
     async def run(self, headers: dict[str, str], seconds: float) -> None:
         """Keep all batches under way for so long, and return when the last of them is done.

@@ -73,6 +73,21 @@ def test_prompts_share_what_they_are_meant_to_share_and_part_at_once():
     assert [list(each) for each in again.batch()] == made[:2] != [list(each) for each in later.batch()]
 
 
+@pytest.mark.parametrize(("vocabulary", "changes"), [(5, {}), (7, {"prefixes": 3}), (5, {"prefix_tokens": 0})])
+def test_what_prompts_share_once_the_vocabulary_has_gone_round_is_known(vocabulary, changes):
+    prompts = Prompts(attrs.evolve(WORK, **{"prefix_tokens": 16, "unique_tokens": 16} | changes), vocabulary)
+    seen: list[list[int]] = []
+    found = 0
+    for _ in range(150):
+        for prompt in map(list, prompts.batch()):
+            found += max(
+                (next((at for at, token in enumerate(prompt) if token != other[at]), len(prompt)) for other in seen),
+                default=0,
+            )
+            seen.append(prompt)
+        assert prompts.ideal() == found
+
+
 class Counting:
     """An engine that does nothing but count, and a clock that goes on by one second with each of its steps."""
 
