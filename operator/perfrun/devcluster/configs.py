@@ -138,6 +138,8 @@ def kubelet(layout: Layout, number: int, cpus: int, memory: int) -> dict[str, An
         "failSwapOn": False,
         "makeIPTablesUtilChains": False,
         "oomScoreAdj": 0,
+        # No registry is within reach: a pull that hangs until its connection times out must not hold up the others.
+        "serializeImagePulls": False,
         # Images are imported, and nothing could be pulled again.
         "imageGCHighThresholdPercent": 100,
         "podLogsDir": str(root / "logs"),
