@@ -29,6 +29,9 @@ type collector struct {
 	ready  chan *spike    // whose events are to be written
 }
 
+// mostLooked is at how many threads is looked at once, where it is not known which one serves.
+const mostLooked = 16
+
 // mostReady is how many spikes may wait for that.
 const mostReady = 4096
 
@@ -47,7 +50,7 @@ func newCollector(pods []*pod, source trace.Source, lines *lines) *collector {
 
 // run ends when news is closed.
 func (c *collector) run(news <-chan probe.News) {
-	// A processor kept busy by a real-time task must not keep this from being written.
+	// A processor kept busy by a real-time task must not keep this from being seen.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	_ = node.RealTime(node.PriorityObserve)
@@ -92,11 +95,10 @@ func (c *collector) take(news probe.News) {
 	switch news.Kind {
 	case probe.Spike:
 		c.spikes++
-		s := &spike{id: c.spikes, news: news}
+		s := &spike{id: c.spikes, news: news, state: c.snapshot(pod, c.spikes)}
 		c.lines.write(spikeLine{
 			"spike", s.id, news.At, pod.config.IP, news.Port, news.Seq, news.Intended, news.Sent, news.Deadline, news.At - news.Deadline,
 		})
-		s.state = c.snapshot(pod, s.id)
 		c.open[news.Prober] = s
 	case probe.Answer:
 		s := c.open[news.Prober]
@@ -116,12 +118,27 @@ func (c *collector) take(news probe.News) {
 }
 
 func (c *collector) snapshot(pod *pod, id int) stateLine {
-	state := stateLine{Type: "state", Spike: id, At: node.Now(), Containers: []containerState{}}
+	state := stateLine{Type: "state", Spike: id, At: node.Now(), Tasks: c.tasks(pod), Containers: []containerState{}}
 	for _, each := range pod.containers {
 		state.Containers = append(state.Containers, each.state())
 	}
 	state.Qdiscs = qdiscsOf(pod.space.Ifindex)
 	return state
+}
+
+// tasks are what the threads are doing that may serve the pod's probes: one that neither stops nor goes on meanwhile has
+// no events.
+func (c *collector) tasks(pod *pod) []node.Task {
+	found, suspects := []node.Task{}, pod.space.Tasks()
+	if reader := c.source.Reader(pod.number); reader > 0 {
+		suspects = []int{reader}
+	}
+	for _, thread := range suspects[:min(len(suspects), mostLooked)] {
+		if task, there := node.LookAt(thread); there {
+			found = append(found, task)
+		}
+	}
+	return found
 }
 
 // look keeps the counts of calm times, against which those of a spike are seen.

@@ -3,17 +3,36 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"runtime"
 	"sync"
 
+	"perfrun.dev/netwatch/node"
 	"perfrun.dev/netwatch/topology"
 	"perfrun.dev/netwatch/trace"
 )
 
-// lines writes one JSON object a line, whoever has something to say.
+// lines writes one JSON object a line, whoever has something to say. Nobody who watches waits for the reader: what it
+// does not take yet is kept.
 type lines struct {
-	mutex  sync.Mutex
 	to     io.Writer
 	broken func() // called when nobody reads any more
+
+	mutex  sync.Mutex
+	change sync.Cond
+	kept   [][]byte
+	bytes  int // of those kept, and of the one that is being written
+	closed bool
+	ended  chan struct{}
+}
+
+// mostBytes may be kept; then whoever has more to say waits.
+const mostBytes = 32 << 20
+
+func newLines(to io.Writer, broken func()) *lines {
+	l := &lines{to: to, broken: broken, ended: make(chan struct{})}
+	l.change.L = &l.mutex
+	go l.run()
+	return l
 }
 
 func (l *lines) write(line any) {
@@ -23,9 +42,54 @@ func (l *lines) write(line any) {
 	}
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	if _, err := l.to.Write(append(text, '\n')); err != nil && l.broken != nil {
-		l.broken()
+	for l.bytes > mostBytes {
+		l.change.Wait()
 	}
+	l.kept = append(l.kept, append(text, '\n'))
+	l.bytes += len(text)
+	l.change.Broadcast()
+}
+
+// close waits until all is written.
+func (l *lines) close() {
+	l.mutex.Lock()
+	l.closed = true
+	l.change.Broadcast()
+	l.mutex.Unlock()
+	<-l.ended
+}
+
+func (l *lines) run() {
+	defer close(l.ended)
+	// A processor kept busy by a real-time task must not keep this from being written.
+	runtime.LockOSThread()
+	_ = node.RealTime(node.PriorityObserve)
+	for {
+		text, more := l.next()
+		if !more {
+			return
+		}
+		if _, err := l.to.Write(text); err != nil {
+			l.broken()
+		}
+		l.mutex.Lock()
+		l.bytes -= len(text) - 1
+		l.change.Broadcast()
+		l.mutex.Unlock()
+	}
+}
+
+func (l *lines) next() (text []byte, more bool) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	for len(l.kept) == 0 && !l.closed {
+		l.change.Wait()
+	}
+	if len(l.kept) == 0 {
+		return nil, false
+	}
+	text, l.kept = l.kept[0], l.kept[1:]
+	return text, true
 }
 
 type facilitiesLine struct {
@@ -93,6 +157,7 @@ type stateLine struct {
 	Spike      int              `json:"spike"`
 	At         int64            `json:"at_ns"`
 	After      int64            `json:"after_ns"`
+	Tasks      []node.Task      `json:"tasks"`
 	Containers []containerState `json:"containers"`
 	Qdiscs     []qdiscState     `json:"qdiscs"`
 }

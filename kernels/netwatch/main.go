@@ -69,7 +69,8 @@ func watchCommand() int {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go untilOrphaned(cancel)
-	out := &lines{to: os.Stdout, broken: cancel}
+	out := newLines(os.Stdout, cancel)
+	defer out.close()
 	err = runWatch(ctx, config, out)
 	var failed *failure
 	switch {

@@ -14,6 +14,7 @@ import (
 
 // pod is one that is watched.
 type pod struct {
+	number     int // as the source of events and the probers count
 	config     PodConfig
 	space      topology.Space
 	containers []*container
@@ -24,8 +25,8 @@ type pod struct {
 // findPods brings together what was told of the pods and what is seen of them here.
 func findPods(c *Config, seen topology.Map) []*pod {
 	var pods []*pod
-	for _, config := range c.Pods {
-		p := &pod{config: config}
+	for number, config := range c.Pods {
+		p := &pod{number: number, config: config}
 		if config.PID > 0 {
 			p.space, _ = seen.Holding(config.PID)
 		} else {

@@ -62,13 +62,7 @@ func Boot() string {
 // Born is when a process began, in clock ticks since the machine did: with its number it names one process for ever.
 // It is 0 where there is no such process, or only its remains.
 func Born(pid int) uint64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
-	}
-	// The name, in parentheses, may hold spaces and parentheses itself.
-	_, rest, _ := strings.Cut(string(text[strings.LastIndexByte(string(text), ')'):]), " ")
-	fields := strings.Fields(rest)
+	fields := stat(pid)
 	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
 		return 0
 	}

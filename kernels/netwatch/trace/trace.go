@@ -82,8 +82,8 @@ type Source interface {
 	// those without a payload are left out, but for drops.
 	// It is called on a thread that is in the probers' network namespace: its routes say which address they have.
 	Watch(targets []Target, ports []uint16) error
-	// Ask is called before target number n is asked: from then until the answer is at the prober's socket everything is
-	// recorded, and between only which tasks were made to stop. Ftrace records always.
+	// Ask is called before target number n is asked: from then until the answer is at the prober's socket everything
+	// about it is recorded, and between only which of its tasks were made to stop. Ftrace records always.
 	Ask(n int)
 	// Reader is the task that read target number n's last request, 0: not known.
 	Reader(n int) int

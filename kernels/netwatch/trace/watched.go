@@ -53,7 +53,7 @@ func (s *bpfSource) Watch(targets []Target, ports []uint16) error {
 			return err
 		}
 		ends[endOf(target.Addr)] = askedBy{from.As16(), uint32(n)}
-		spaces[target.NetNS] = 1
+		spaces[target.NetNS] = uint8(n % mostTargets)
 	}
 	if len(targets) == 0 {
 		s.shared.shut()

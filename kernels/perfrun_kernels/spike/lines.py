@@ -158,13 +158,27 @@ class Container:
 
 
 @attrs.frozen
+class Task:
+    """What a thread was doing at the alarm: ``state`` is /proc's letter; ``ran``, of a ready one, that it had a CPU.
+
+    ``ran`` is None where that is not known.
+    """
+
+    pid: int
+    state: str
+    cpu: int
+    ran: bool | None = None
+
+
+@attrs.frozen
 class State:
-    """The containers of the spike's pod, and the packets that wait at its device."""
+    """The containers of the spike's pod, the packets that wait at its device, and what who may serve it was doing."""
 
     spike: int
     at: int
     containers: tuple[Container, ...]
     qdiscs: tuple[Mapping[str, Any], ...] = ()
+    tasks: tuple[Task, ...] = ()
 
 
 @attrs.frozen
@@ -261,7 +275,10 @@ def _state(data: Mapping[str, Any]) -> State:
         )
         for each in data["containers"] or ()
     )  # fmt: skip
-    return State(data["spike"], data["at_ns"], containers, tuple(data.get("qdiscs") or ()))
+    tasks = tuple(
+        Task(each["pid"], each["state"], each.get("cpu", 0), each.get("ran")) for each in data.get("tasks") or ()
+    )
+    return State(data["spike"], data["at_ns"], containers, tuple(data.get("qdiscs") or ()), tasks)
 
 
 _UNLIMITED: Final[tuple[list[str], ...]] = ([], ["-1"], ["max"])

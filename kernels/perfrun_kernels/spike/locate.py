@@ -54,7 +54,7 @@ def locate(
     if step.following is None and seen.lost:
         return _unknown(spike, "events were lost, so that one which is not among the others may have happened", step)
     if step.kind == path.SERVED and step.direction == path.REQUEST:
-        return _serving(spike, seen, _own(state, container), shown, step)
+        return _serving(spike, seen, state, _own(state, container), shown, step)
     return _on_the_way(spike, step, shown)
 
 
@@ -104,7 +104,9 @@ def _on_the_way(spike: Spike, step: Step, shown: AbstractSet[str]) -> Located:
     return Located("softirq", why, step.start, step.end)
 
 
-def _serving(spike: Spike, seen: Events, own: Container | None, shown: AbstractSet[str], step: Step) -> Located:
+def _serving(
+    spike: Spike, seen: Events, state: State | None, own: Container | None, shown: AbstractSet[str], step: Step
+) -> Located:
     if not {"switch_in", "switch_out"} <= shown or not shown & {"waking", "wakeup"}:
         if own is not None and own.frozen:
             return _frozen(step, "the container")
@@ -113,8 +115,12 @@ def _serving(spike: Spike, seen: Events, own: Container | None, shown: AbstractS
     if pid is None:
         return _nobody(spike, own, step, seen.events)
     end = min(step.end, spike.deadline)
-    held = tasks.longest(tasks.stretches(pid, seen.events, step.start, end, spike.sent))
+    looked_at = state.tasks if state is not None else ()
+    held = tasks.longest(tasks.stretches(pid, seen.events, step.start, end, spike.sent, looked_at))
     at = attrs.evolve(step, start=held.start, end=step.end if held.end == end else held.end)
+    ready = any(each.pid == pid and each.state == "R" for each in looked_at)
+    if held.guessed and ready and not (own is not None and (own.frozen or own.throttled or own.throttled_ns)):
+        return _unknown(spike, f"{_name(seen.events, pid)} could run, and whether it had a CPU was not seen", at)
     return _held(spike, seen, at, held, own, _name(seen.events, pid))
 
 

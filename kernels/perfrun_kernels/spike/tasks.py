@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 import attrs
 
-from perfrun_kernels.spike.lines import Event, Spike
+from perfrun_kernels.spike.lines import Event, Spike, Task
 from perfrun_kernels.spike.path import REPLY, REQUEST, SERVED
 
 TaskState = Literal["asleep", "waiting", "running", "frozen"]
@@ -71,15 +71,19 @@ def serving(spike: Spike, events: Sequence[Event], arrived: int, reader: int = 0
     return (reads[-1].pid if reads else reader) or None
 
 
-def stretches(pid: int, events: Sequence[Event], start: int, end: int, sent: int) -> list[Stretch]:
+def stretches(
+    pid: int, events: Sequence[Event], start: int, end: int, sent: int, seen: Sequence[Task] = ()
+) -> list[Stretch]:
     """Return the states of thread ``pid`` from ``start`` to ``end``, in order and without gaps.
 
-    Before the probe was ``sent`` not all was recorded, but always that a task was made to stop.
+    Before the probe was ``sent`` not all was recorded, but always that a task was made to stop. What was ``seen`` of a
+    thread at the alarm is what it did all the time if no event tells of a change.
     """
     own = [each for each in events if each.pid == pid and each.kind in _SCHEDULING]
     before = [each for each in own if each.at <= start]
     later = [each for each in own if each.at > start]
-    state, cpu, guessed = _before(before, later, sent)
+    at_alarm = next((each for each in seen if each.pid == pid), None)
+    state, cpu, guessed = _before(before, later, sent, at_alarm)
     found, since, ran = [], start, state == "running"
     for each in later:
         if each.at >= end:
@@ -155,7 +159,9 @@ def arrival(way: Sequence[Event]) -> Event | None:
     return next((each for each in way if each.kind == SERVED and each.direction == REQUEST), None)
 
 
-def _before(before: Sequence[Event], later: Sequence[Event], sent: int) -> tuple[TaskState, int, bool]:
+def _before(
+    before: Sequence[Event], later: Sequence[Event], sent: int, at_alarm: Task | None
+) -> tuple[TaskState, int, bool]:
     """Return in which state a task was, on which CPU, and whether that is guessed."""
     state: TaskState = "asleep"
     for each in before:
@@ -169,6 +175,8 @@ def _before(before: Sequence[Event], later: Sequence[Event], sent: int) -> tuple
         return "running", later[0].cpu, False
     if later:
         return "asleep", later[0].cpu, False
+    if at_alarm is not None and at_alarm.ran is not None:
+        return "running" if at_alarm.ran else "waiting", at_alarm.cpu, False
     stopped = bool(before) and before[-1].kind == "switch_out" and state == "waiting"
     return "waiting" if stopped else "asleep", before[-1].cpu if before else -1, True
 

@@ -68,6 +68,10 @@ class Stream:
         self.state = attrs.evolve(self.state, containers=(attrs.evolve(self.state.containers[0], **more),))
         return self
 
+    def saw(self, *tasks):
+        self.state = attrs.evolve(self.state, tasks=tasks)
+        return self
+
     def spike(self, deadline=2000):
         return Spike(1, ns(deadline + 10), "10.1.0.5", PORT, 7, ns(0), ns(deadline), 0)
 

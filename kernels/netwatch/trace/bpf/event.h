@@ -60,8 +60,8 @@ const volatile u32 mask = 0;      // of the number of places that each CPU has f
 
 // What the probers' threads read and write too, as memory.
 struct shared {
-	// A bit for each target that is being asked. While there is none, only tasks that are made to stop are recorded:
-	// most of the time nothing is under way that could be late, and all the rest would be written in vain.
+	// A bit for each target that is being asked. Of one that is not, only tasks that are made to stop are recorded: most
+	// of the time nothing is under way that could be late, and all the rest would be written in vain.
 	u64 open;
 	u32 readers[TARGETS]; // the task that read target n's last request
 } shared SEC(".data.shared");
@@ -70,7 +70,7 @@ u8 ports[8192];  // a bit for each port: one of the probers'
 u8 may_be[8192]; // a bit for the last bits of each namespace in spaces: most tasks are in none of them
 
 MAP(targets, MAP_HASH, struct end, struct asked, 1024); // who is asked → by whom
-MAP(spaces, MAP_HASH, u32, u8, 1024);                     // their network namespaces
+MAP(spaces, MAP_HASH, u32, u8, 1024);                     // their network namespaces → their bits in open
 MAP(waiting, MAP_ARRAY, u32, u64, 1);                     // by CPU: since when one of their tasks waits for it, or 0
 MAP(current, MAP_ARRAY, u32, u64, 1);                     // by CPU: the task that runs
 MAP(looks, MAP_PERCPU_ARRAY, u32, struct look, 1);

@@ -12,12 +12,25 @@ inline u32 space(struct task_struct *task)
 	return net ? GET(net, ns.inum) : 0;
 }
 
-inline u32 watched(struct task_struct *task)
+// The task's network namespace, where it is a target's, and whether that target is being asked.
+inline u32 watched(struct task_struct *task, u64 *asked)
 {
 	u32 netns = space(task);
+	*asked = 0;
 	if (!(may_be[netns >> 3 & 8191] >> (netns & 7) & 1))
 		return 0;
-	return bpf_map_lookup_elem(&spaces, &netns) ? netns : 0;
+	u8 *number = bpf_map_lookup_elem(&spaces, &netns);
+	if (!number)
+		return 0;
+	*asked = shared.open >> (*number & 63) & 1;
+	return netns;
+}
+
+inline u32 asked(struct task_struct *task)
+{
+	u64 asked = 0;
+	u32 netns = shared.open ? watched(task, &asked) : 0;
+	return asked ? netns : 0;
 }
 
 inline u32 queue_of(struct task_struct *task)
@@ -54,7 +67,7 @@ inline void name(char *to, struct task_struct *task) { bpf_probe_read_kernel(to,
 TRACEPOINT(sched_waking) int waking(u64 *ctx)
 {
 	struct task_struct *task = (void *)ctx[0];
-	u32 netns = shared.open ? watched(task) : 0;
+	u32 netns = asked(task);
 	if (!netns)
 		return 0;
 	struct event e = {.netns = netns, .pid = GET(task, pid), .prev_pid = bpf_get_current_pid_tgid()};
@@ -68,7 +81,7 @@ TRACEPOINT(sched_waking) int waking(u64 *ctx)
 TRACEPOINT(sched_wakeup) int wakeup(u64 *ctx)
 {
 	struct task_struct *task = (void *)ctx[0];
-	u32 netns = shared.open ? watched(task) : 0;
+	u32 netns = asked(task);
 	if (!netns)
 		return 0;
 	struct event e = {.netns = netns, .pid = GET(task, pid)};
@@ -114,13 +127,15 @@ TRACEPOINT(sched_switch) int switched(u64 *ctx) // (preempt, prev, next, prev_st
 	// A task that is made to stop may be waiting still when a target is asked.
 	if (!shared.open && !waits && state)
 		return 0;
-	u32 out = watched(prev), in = watched(next);
-	if (!out && !waits && !(in && shared.open))
+	u64 out_asked, in_asked;
+	u32 out = watched(prev, &out_asked), in = watched(next, &in_asked);
+	int leaves = out && (out_asked || waits || !state);
+	if (!leaves && !waits && !in_asked)
 		return 0;
 	struct event e = {.value = state};
 	u32 prev_pid = GET(prev, pid), next_pid = GET(next, pid);
 	stamp(&e, SWITCH_OUT);
-	if (out) {
+	if (leaves) {
 		e.netns = out;
 		e.pid = prev_pid;
 		e.prev_pid = next_pid;
@@ -132,7 +147,7 @@ TRACEPOINT(sched_switch) int switched(u64 *ctx) // (preempt, prev, next, prev_st
 		*since = e.t; // it waits for this CPU again
 	else if (in || (waits && e.t - waits > WAIT_NS))
 		*since = 0;
-	if (in || waits) {
+	if (in_asked || waits) {
 		e.kind = SWITCH_IN;
 		e.netns = in;
 		e.pid = next_pid;
