@@ -64,6 +64,7 @@ func watchCommand() int {
 	// Collecting garbage would hold up the probers. What is written down per spike is some kilobytes.
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(192 << 20)
+	node.Unhurried()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer stop()
 	ctx, cancel := context.WithCancel(ctx)

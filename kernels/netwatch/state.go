@@ -57,11 +57,11 @@ func (c *container) look() { c.throttled, c.throttling = c.counts() }
 
 // counts is how often the group was throttled, and for how many nanoseconds.
 func (c *container) counts() (times, nanos uint64) {
-	times = c.cpu.Counter("cpu.stat", "nr_throttled")
+	counters := c.cpu.Counters("cpu.stat")
 	if c.cpu.Version == 2 {
-		return times, 1000 * c.cpu.Counter("cpu.stat", "throttled_usec")
+		return counters["nr_throttled"], 1000 * counters["throttled_usec"]
 	}
-	return times, c.cpu.Counter("cpu.stat", "throttled_time")
+	return counters["nr_throttled"], counters["throttled_time"]
 }
 
 func (c *container) state() containerState {
@@ -70,7 +70,7 @@ func (c *container) state() containerState {
 	if c.freezer.Version == 2 {
 		// Its tasks stop one by one, as soon as each gets to run: from the order on, or that of a group above it.
 		order, _ := c.freezer.Read("cgroup.freeze")
-		s.Frozen = order == "1" || c.freezer.Counter("cgroup.events", "frozen") == 1
+		s.Frozen = order == "1" || c.freezer.Counters("cgroup.events")["frozen"] == 1
 	} else {
 		text, _ := c.freezer.Read("freezer.state")
 		s.Frozen = text != "" && text != "THAWED"

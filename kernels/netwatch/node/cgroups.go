@@ -119,19 +119,15 @@ func (g Group) Read(name string) (string, error) {
 // Write sets one of the group's files.
 func (g Group) Write(name, value string) error { return WriteFile(g.File(name), value) }
 
-// Counter reads a number from a file of lines "name number"; 0 where it is not there.
-func (g Group) Counter(file, name string) uint64 {
-	text, err := g.Read(file)
-	if err != nil {
-		return 0
-	}
+// Counters reads the numbers of a file of lines "name number"; those that are not there are 0.
+func (g Group) Counters(file string) map[string]uint64 {
+	found := map[string]uint64{}
+	text, _ := g.Read(file)
 	for line := range strings.Lines(text) {
-		if key, value, _ := strings.Cut(strings.TrimSpace(line), " "); key == name {
-			number, _ := strconv.ParseUint(value, 10, 64)
-			return number
-		}
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		found[name], _ = strconv.ParseUint(value, 10, 64)
 	}
-	return 0
+	return found
 }
 
 // WriteFile writes to a file that the kernel made; it never makes one.

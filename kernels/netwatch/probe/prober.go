@@ -233,15 +233,17 @@ func (p *Prober) send(now int64) {
 	if p.conn == nil {
 		p.dial(now)
 	}
+	// Counted from when the packet is handed over: a thread that was held up just before would else call it late. Handing
+	// it over counts, for the packet may wait meanwhile behind others that the kernel has this thread carry.
+	handed := node.Now()
 	if p.conn != nil && p.conn.connected {
 		p.write()
 	}
 	if p.conn != nil {
 		p.current.Port = p.conn.port
 	}
-	// Counted from when the packet was handed over: a thread that was held up just before would else call it late.
 	if deadline := p.deadline.Load(); deadline > 0 {
-		p.current.Deadline = node.Now() + deadline
+		p.current.Deadline = handed + deadline
 	}
 }
 
