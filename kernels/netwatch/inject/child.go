@@ -122,11 +122,12 @@ func (s *spinner) awaitAll(long time.Duration) {
 	}
 }
 
-// awaitBeat waits until the child runs.
-func (s *spinner) awaitBeat() (int64, bool) {
-	for give := node.Now() + int64(seen); node.Now() < give; node.Pause(node.Now() + int64(20*time.Microsecond)) {
-		if at := s.last(); at > 0 {
-			return at, true
+// awaitHold waits until the child's first thread has had its processor for so long without a break, and says since when.
+func (s *spinner) awaitHold(long time.Duration) (int64, bool) {
+	for give := node.Now() + int64(seen); node.Now() < give; node.Pause(node.Now() + int64(100*time.Microsecond)) {
+		since := atomic.LoadInt64(s.shared.hold(0))
+		if since > 0 && atomic.LoadInt64(s.shared.beat(0))-since >= int64(long) {
+			return since, true
 		}
 	}
 	return 0, false

@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// firm is for how long the task has to have the processor without a break before it counts as taken. Linux grants
+// ordinary tasks a share beside real-time ones, some milliseconds of which may come first.
+const firm = 3 * time.Millisecond
+
 // hog takes the container's processor: its tasks may run on one only, and there a real-time task runs.
 type hog struct {
 	saved   Saved
@@ -43,9 +47,9 @@ func (h *hog) do(record *Record, lasts time.Duration) (int64, error) {
 		return 0, refuse("NoCpuset", "the container's processors cannot be set: %v", err)
 	}
 	h.spinner.shared.letGo(record.UndoBy - int64(overtime))
-	at, runs := h.spinner.awaitBeat()
-	if !runs {
-		return 0, refuse("NoRealTime", "the real-time task on processor %d did not run within %v", h.cpu, seen)
+	at, holds := h.spinner.awaitHold(firm)
+	if !holds {
+		return 0, refuse("NoRealTime", "the real-time task did not get processor %d for itself within %v", h.cpu, seen)
 	}
 	return at, nil
 }

@@ -34,6 +34,8 @@ type board struct {
 const (
 	boardFile = 3 // its descriptor in the child
 	stride    = 64
+	// broken is how long a processor is gone to somebody else for: shorter gaps are interrupts.
+	broken = int64(200 * time.Microsecond)
 	// forgotten is when a child that was never let go ends by itself.
 	forgotten = arming + 5*time.Second
 )
@@ -49,6 +51,7 @@ func mapBoard(fd, cpus int) (*board, error) {
 func (b *board) word() *uint32     { return (*uint32)(unsafe.Pointer(&b.memory[0])) }
 func (b *board) until() *int64     { return (*int64)(unsafe.Pointer(&b.memory[8])) }
 func (b *board) beat(n int) *int64 { return (*int64)(unsafe.Pointer(&b.memory[stride*(n+1)])) }
+func (b *board) hold(n int) *int64 { return (*int64)(unsafe.Pointer(&b.memory[stride*(n+1)+8])) }
 
 func (b *board) free() { _ = unix.Munmap(b.memory) }
 
@@ -125,7 +128,12 @@ func pin(cpu int, realTime bool) error {
 
 func spin(shared *board, index int, yield bool) {
 	shared.await()
+	before := int64(0)
 	for now := node.Now(); now < atomic.LoadInt64(shared.until()); now = node.Now() {
+		if now-before > broken {
+			atomic.StoreInt64(shared.hold(index), now)
+		}
+		before = now
 		atomic.StoreInt64(shared.beat(index), now)
 		// Between two ticks the kernel counts a task's time only when there is something to schedule.
 		if yield {

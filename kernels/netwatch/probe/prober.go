@@ -54,7 +54,7 @@ type News struct {
 // Books are what a prober counted.
 type Books struct {
 	Probes, Answered, Missed, Alarms, Stalled uint64
-	LateMax                                   int64 // from a probe's time by the schedule until it was sent, once alarms are raised
+	LateMax                                   int64 // from when a probe could be sent until it was, once alarms are raised
 	Latency                                   *hdr.Histogram
 }
 
@@ -89,6 +89,9 @@ type Prober struct {
 	books  Books
 
 	next        int64
+	slot        int64 // of the schedule, whose probe is to be sent
+	owed        bool  // until the one before it is answered
+	free        int64 // when it was
 	outstanding bool
 	written     bool
 	overdue     bool
@@ -155,10 +158,14 @@ func (p *Prober) turn(now, interval int64) (due int64) {
 		p.look(now)
 	}
 	if now >= p.next {
-		if !p.outstanding {
-			p.begin(now)
-		}
+		p.slot, p.owed = p.next, true
 		p.schedule(now, interval)
+	}
+	// A probe that is still under way when the next is due takes nobody's turn: to wait for the next but one would leave
+	// the pod unwatched for an interval.
+	if p.owed && !p.outstanding {
+		p.owed = false
+		p.begin(now)
 	}
 	if p.outstanding && !p.overdue && p.current.Deadline > 0 {
 		return min(p.next, max(p.current.Deadline, p.extended))
@@ -222,11 +229,11 @@ func (p *Prober) tell(news News) {
 
 func (p *Prober) send(now int64) {
 	if p.deadline.Load() > 0 {
-		p.books.LateMax = max(p.books.LateMax, now-p.next)
+		p.books.LateMax = max(p.books.LateMax, now-max(p.slot, p.free))
 	}
 	p.books.Probes++
 	p.sent.Add(1)
-	p.current = News{Prober: p.number, Seq: p.books.Probes, Intended: p.next, Sent: now}
+	p.current = News{Prober: p.number, Seq: p.books.Probes, Intended: p.slot, Sent: now}
 	p.outstanding, p.written, p.overdue, p.extended = true, false, false, 0
 	p.answer.reset()
 	p.trace.Ask(p.number)

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"perfrun.dev/netwatch/node"
 )
 
 // server answers at once, or only when it is let.
@@ -102,6 +104,36 @@ func TestASpikeIsToldWhileItLastsAndItsAnswerAfterwards(t *testing.T) {
 	if longest := books.Latency.Max(); longest < int64(deadline) {
 		t.Errorf("the longest latency is %d ns", longest)
 	}
+}
+
+func TestAProbeThatWasDueMeanwhileIsSentOnceTheOneBeforeIsAnswered(t *testing.T) {
+	const interval = int64(100 * time.Millisecond)
+	s := newServer(t, nil)
+	p := New(0, s.address(t), "/", func(uint16) {}, blind{}, make(chan News, 100))
+	p.next = node.Now()
+	until := func(now int64, done func() bool) {
+		for range 1000 {
+			if p.turn(now, interval); done() {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+		t.Fatalf("%+v", p.books)
+	}
+	until(p.next, func() bool { return p.books.Answered == 1 })
+	s.stalled.Store(true)
+	slot := p.next
+	p.turn(slot, interval)
+	p.turn(slot+interval, interval)
+	if p.books.Probes != 2 {
+		t.Errorf("%d probes, while the second is under way", p.books.Probes)
+	}
+	s.stalled.Store(false)
+	until(slot+interval+1, func() bool { return p.books.Answered == 3 })
+	if p.turn(slot+interval+2, interval); p.books.Probes != 3 || p.current.Intended != slot+interval {
+		t.Errorf("%d probes, the last of the schedule's %d; expected 3, and %d", p.books.Probes, p.current.Intended, slot+interval)
+	}
+	p.drop()
 }
 
 func TestThereIsNoAlarmBeforeItIsArmedNorWhenAnswersComeInTime(t *testing.T) {

@@ -88,7 +88,7 @@ func (p *Prober) answered(arrived int64) {
 	}
 	p.books.Answered++
 	_ = p.books.Latency.RecordValue(max(at-p.current.Intended, 0))
-	p.outstanding, p.failing = false, 0
+	p.outstanding, p.failing, p.free = false, 0, now
 	p.dead.Store(false)
 	if !p.answer.keep {
 		p.drop()
@@ -113,7 +113,7 @@ func (p *Prober) good(now int64) {
 func (p *Prober) miss(now int64, err error) {
 	p.drop()
 	if p.outstanding {
-		p.outstanding = false
+		p.outstanding, p.free = false, now
 		p.books.Missed++
 		p.disturbed()
 	}

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"net/netip"
 	"os/exec"
 	"runtime"
 	"slices"
@@ -277,6 +278,28 @@ func TestOnlyWhileATargetIsAskedItsPacketsAreRecorded(t *testing.T) {
 			}
 			if share, known := source.Cost(10 * time.Millisecond); !known || share < 0 || share > 1 {
 				t.Errorf("the programs took %v of a CPU, %v", share, known)
+			}
+		})
+	}
+}
+
+func TestWhileAnotherTargetIsAskedThisOnesTasksAreNotRecorded(t *testing.T) {
+	for _, name := range []string{SourceBTF, SourceRaw} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t)
+			source, err := Open(Options{Force: name})
+			must(t, err)
+			defer func() { must(t, source.Close()) }()
+			way, port := b.connect(nil)
+			other := Target{NetNS: 1, Addr: netip.MustParseAddrPort("10.213.0.9:8080")}
+			must(t, source.Watch([]Target{other, b.target()}, []uint16{port}))
+			for number, expected := range []bool{false, true} {
+				source.Ask(number)
+				sent, answered := b.probe(way)
+				woken := slices.ContainsFunc(source.Window(sent, answered), func(e Event) bool { return e.K == Waking })
+				if woken != expected {
+					t.Errorf("target %d asked: the server was seen to be woken: %v, expected %v", number, woken, expected)
+				}
 			}
 		})
 	}
