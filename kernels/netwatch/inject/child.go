@@ -95,18 +95,8 @@ func (s *spinner) end() {
 
 // allowed are the processors on which a task of the target may run.
 func allowed(target Target) ([]int, error) {
-	var set unix.CPUSet
 	for _, pid := range target.PIDs {
-		if unix.SchedGetaffinity(pid, &set) != nil {
-			continue
-		}
-		var cpus []int
-		for cpu := range 8 * len(set) * 8 {
-			if set.IsSet(cpu) {
-				cpus = append(cpus, cpu)
-			}
-		}
-		if len(cpus) > 0 {
+		if cpus := affinity(pid); len(cpus) > 0 {
 			return cpus, nil
 		}
 	}

@@ -49,6 +49,7 @@ type Record struct {
 	Container string  `json:"container_id"`
 	UndoBy    int64   `json:"undo_by"` // CLOCK_MONOTONIC, nanoseconds
 	Files     []Saved `json:"files,omitempty"`
+	Bound     *Bound  `json:"bound,omitempty"`
 	Node      uint32  `json:"node_netns,omitempty"`
 	NetNS     uint32  `json:"netns,omitempty"`
 	Ifindex   int     `json:"ifindex,omitempty"`
@@ -108,6 +109,9 @@ func begin(kind string) (injection, error) {
 // Undo takes a spike back by its record alone. It may be called again and again, by several at once.
 func Undo(record Record) error {
 	failed := restore(record.Files)
+	if record.Bound != nil {
+		failed = errors.Join(failed, record.Bound.release())
+	}
 	switch record.Kind {
 	case TBF:
 		failed = errors.Join(failed, within(record.Node, func() error { return removeTBF(record) }))
@@ -122,6 +126,9 @@ func Undo(record Record) error {
 // Left is what is still there of a spike; nil when nothing is.
 func Left(record Record) error {
 	failed := compare(record.Files)
+	if record.Bound != nil {
+		failed = errors.Join(failed, record.Bound.left())
+	}
 	switch record.Kind {
 	case TBF:
 		failed = errors.Join(failed, within(record.Node, func() error { return seeTBF(record.Ifindex) }))

@@ -38,30 +38,30 @@ func TestTheGuardThawsAGroupOfVersion2(t *testing.T) {
 	eventually(t, "the server answers", 5*time.Second, func() bool { return b.Answers(time.Second) })
 }
 
-func TestWhatVersion2LacksIsRefusedAndWhatItHasHoldsUp(t *testing.T) {
-	root := bed.Second(t)
-	for kind, needs := range map[string]struct{ controller, reason string }{Quota: {"cpu", "NoQuota"}, Hog: {"cpuset", "NoCpuset"}} {
-		t.Run(kind, func(t *testing.T) {
-			if bed.Offers(root, needs.controller) {
-				holdsUpAndIsTakenBack(t, kind)
-				return
-			}
-			b := bed.New(t)
-			look := &around{}
-			runner, err := NewRunner(faultOf("second-"+kind), look)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := runner.Make(context.Background(), kind, 0, targetOf(t, b), 50*time.Millisecond); err != nil {
-				t.Fatal(err)
-			}
-			if len(look.told) != 1 || look.told[0].Type != "refused" || look.told[0].Reason != needs.reason {
-				t.Errorf("told %+v, expected %s", look.told, needs.reason)
-			}
-			if err := runner.Close(); err != nil {
-				t.Error(err)
-			}
-		})
+func TestAHogNeedsNoControllerOfVersion2(t *testing.T) {
+	bed.Second(t)
+	holdsUpAndIsTakenBack(t, Hog)
+}
+
+func TestAQuotaOfVersion2IsRefusedOrHoldsUp(t *testing.T) {
+	if bed.Offers(bed.Second(t), "cpu") {
+		holdsUpAndIsTakenBack(t, Quota)
+		return
+	}
+	b := bed.New(t)
+	look := &around{}
+	runner, err := NewRunner(faultOf("second"), look)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := runner.Make(context.Background(), Quota, 0, targetOf(t, b), 50*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if len(look.told) != 1 || look.told[0].Type != "refused" || look.told[0].Reason != "NoQuota" {
+		t.Errorf("told %+v, expected NoQuota", look.told)
+	}
+	if err := runner.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

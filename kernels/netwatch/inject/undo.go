@@ -115,6 +115,8 @@ func place(record Record) string {
 	switch {
 	case len(record.Files) > 0:
 		return record.Files[0].Group.Path
+	case record.Bound != nil:
+		return record.Bound.Group.Path
 	case record.Kind == NFQueue:
 		return fmt.Sprintf("pod %s", record.IP)
 	}
