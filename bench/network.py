@@ -40,7 +40,7 @@ from perfrun_kernels.contract import Request, Result
 
 Row = tuple[str, float, float, float, float]
 
-TURNS: Final = 12
+TURNS: Final = 40
 LATENCY_TURNS: Final = 30
 STREAMS: Final = 4
 PACKET_SECONDS: Final = 1

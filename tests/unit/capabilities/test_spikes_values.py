@@ -228,11 +228,11 @@ def test_a_spike_in_a_pod_that_is_nobodys_is_told_as_such() -> None:
 
 def test_where_none_could_be_made_nothing_is_measured() -> None:
     base = result()
-    refused = result(natural=[Spike()], facts=base.facts | {"refused.hog": "NoCpuset", "refused.drop": "NoBpf"})
+    refused = result(natural=[Spike()], facts=base.facts | {"refused.hog": "NoAffinity", "refused.drop": "NoBpf"})
     found = measure(claim("detect"), Evidence(result=refused, fault=fault()))
     assert isinstance(found, NotMeasured)
     assert found.reason == "NothingInjected"
-    assert "(drop: NoBpf; hog: NoCpuset)" in found.message
+    assert "(drop: NoBpf; hog: NoAffinity)" in found.message
 
 
 def watched(answer: str, *natural: Spike) -> Measured | NotMeasured:
