@@ -2,9 +2,9 @@ package inject
 
 import "time"
 
-// firm is for how long the task has to have the processor without a break before it counts as taken. Linux grants
-// ordinary tasks a share beside real-time ones, some milliseconds of which may come first.
-const firm = 3 * time.Millisecond
+// firm is for how long the task has to have the processor without a break before it counts as taken: within that a spike
+// is to be noticed. Linux grants ordinary tasks a share beside real-time ones, some milliseconds of which may come first.
+const firm = 5 * time.Millisecond
 
 // hog takes the container's processor: its tasks may run on one only, and there a real-time task runs.
 type hog struct {
