@@ -121,8 +121,17 @@ func holdsUpAndIsTakenBack(t *testing.T, kind string) {
 		}
 		pending = b.Held(within)
 	}
-	if err := runner.Make(context.Background(), kind, 0, targetOf(t, b), 60*time.Millisecond); err != nil {
-		t.Fatal(err)
+	for round := range 4 {
+		look.told, looks = nil, 0
+		if err := runner.Make(context.Background(), kind, round, targetOf(t, b), 60*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		if kind != Hog && kind != Quota || pending != nil {
+			break
+		}
+		// Once a second Linux lets ordinary tasks go before real-time ones, for up to 50 ms, and a quota lets a task run
+		// for a while: either may have been now.
+		time.Sleep(300 * time.Millisecond)
 	}
 	if looks != 1 || pending == nil {
 		t.Fatalf("answers came all the same: %+v", look.told)
