@@ -14,7 +14,7 @@ from perfrun_kernels.program import Measurement, Task
 TINY: Final = {
     "model": {
         "config": {
-            "hidden_size": 32, "intermediate_size": 32, "layers": 1, "heads": 2, "kv_heads": 1, "vocab_size": 256,
+            "hidden_size": 32, "intermediate_size": 32, "layers": 1, "heads": 2, "kv_heads": 1, "vocab_size": 4096,
         }
     },
     "device": "cpu", "threads": 1, "batches": 2, "batch_size": 2, "prefix_tokens": 96, "unique_tokens": 4,

@@ -40,12 +40,13 @@ func (l *lines) write(line any) {
 	if err != nil {
 		panic(err)
 	}
+	text = append(text, '\n')
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	for l.bytes > mostBytes {
 		l.change.Wait()
 	}
-	l.kept = append(l.kept, append(text, '\n'))
+	l.kept = append(l.kept, text)
 	l.bytes += len(text)
 	l.change.Broadcast()
 }
@@ -73,7 +74,7 @@ func (l *lines) run() {
 			l.broken()
 		}
 		l.mutex.Lock()
-		l.bytes -= len(text) - 1
+		l.bytes -= len(text)
 		l.change.Broadcast()
 		l.mutex.Unlock()
 	}

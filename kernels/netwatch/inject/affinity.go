@@ -101,10 +101,12 @@ func (b *Bound) narrow() (map[int][]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := map[int][]int{}
+	found, only := map[int][]int{}, []int{b.CPU}
 	for _, id := range ids {
-		only := []int{b.CPU}
-		if before := b.before(id); slices.Equal(affinity(id), only) && !slices.Equal(before, only) {
+		if !slices.Equal(affinity(id), only) {
+			continue
+		}
+		if before := b.before(id); !slices.Equal(before, only) {
 			found[id] = before
 		}
 	}

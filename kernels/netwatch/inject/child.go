@@ -74,9 +74,7 @@ func startSpinner(order spinOrder) (*spinner, error) {
 	return nil, fmt.Errorf("the child that keeps processors busy did not get ready: %s", strings.TrimSpace(said.String()))
 }
 
-// last is when any of the child's threads was last seen to run; 0: none has.
-func (s *spinner) last() int64 { return slices.Max(s.beats()) }
-
+// beats are when each of the child's threads was last seen to run; 0: it has not.
 func (s *spinner) beats() []int64 {
 	beats := make([]int64, s.cpus)
 	for index := range beats {

@@ -13,11 +13,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var all = []string{SourceBTF, SourceRaw, SourceFtrace}
+var (
+	all   = []string{SourceBTF, SourceRaw, SourceFtrace}
+	gated = []string{SourceBTF, SourceRaw} // that record while a target is asked
+)
 
 // each runs a test with every source, in a test bed of its own.
 func each(t *testing.T, options Options, test func(*testing.T, *bed, Source)) {
-	for _, name := range all {
+	with(t, all, options, test)
+}
+
+// with does that with some of them.
+func with(t *testing.T, sources []string, options Options, test func(*testing.T, *bed, Source)) {
+	for _, name := range sources {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t)
 			options.Force = name
@@ -260,47 +268,35 @@ func TestWindowLooksBack(t *testing.T) {
 }
 
 func TestOnlyWhileATargetIsAskedItsPacketsAreRecorded(t *testing.T) {
-	for _, name := range []string{SourceBTF, SourceRaw} {
-		t.Run(name, func(t *testing.T) {
-			b := newBed(t)
-			source, err := Open(Options{Force: name})
-			must(t, err)
-			defer func() { must(t, source.Close()) }()
-			way, _ := b.connect(source)
-			b.probe(way)
-			if reader := source.Reader(0); reader != b.thread {
-				t.Errorf("task %d read the request, and %d is said to", b.thread, reader)
-			}
-			b.source = nil // so that the next probe is not announced
-			sent, answered := b.probe(way)
-			if seen := carrying(source.Window(sent, answered), "request"); len(seen) > 0 {
-				t.Errorf("%d events of a probe that was not announced, the first %+v", len(seen), seen[0])
-			}
-			if share, known := source.Cost(10 * time.Millisecond); !known || share < 0 || share > 1 {
-				t.Errorf("the programs took %v of a CPU, %v", share, known)
-			}
-		})
-	}
+	with(t, gated, Options{}, func(t *testing.T, b *bed, source Source) {
+		way, _ := b.connect(source)
+		b.probe(way)
+		if reader := source.Reader(0); reader != b.thread {
+			t.Errorf("task %d read the request, and %d is said to", b.thread, reader)
+		}
+		b.source = nil // so that the next probe is not announced
+		sent, answered := b.probe(way)
+		if seen := carrying(source.Window(sent, answered), "request"); len(seen) > 0 {
+			t.Errorf("%d events of a probe that was not announced, the first %+v", len(seen), seen[0])
+		}
+		if share, known := source.Cost(10 * time.Millisecond); !known || share < 0 || share > 1 {
+			t.Errorf("the programs took %v of a CPU, %v", share, known)
+		}
+	})
 }
 
 func TestWhileAnotherTargetIsAskedThisOnesTasksAreNotRecorded(t *testing.T) {
-	for _, name := range []string{SourceBTF, SourceRaw} {
-		t.Run(name, func(t *testing.T) {
-			b := newBed(t)
-			source, err := Open(Options{Force: name})
-			must(t, err)
-			defer func() { must(t, source.Close()) }()
-			way, port := b.connect(nil)
-			other := Target{NetNS: 1, Addr: netip.MustParseAddrPort("10.213.0.9:8080")}
-			must(t, source.Watch([]Target{other, b.target()}, []uint16{port}))
-			for number, expected := range []bool{false, true} {
-				source.Ask(number)
-				sent, answered := b.probe(way)
-				woken := slices.ContainsFunc(source.Window(sent, answered), func(e Event) bool { return e.K == Waking })
-				if woken != expected {
-					t.Errorf("target %d asked: the server was seen to be woken: %v, expected %v", number, woken, expected)
-				}
+	with(t, gated, Options{}, func(t *testing.T, b *bed, source Source) {
+		way, port := b.connect(nil)
+		other := Target{NetNS: 1, Addr: netip.MustParseAddrPort("10.213.0.9:8080")}
+		must(t, source.Watch([]Target{other, b.target()}, []uint16{port}))
+		for number, expected := range []bool{false, true} {
+			source.Ask(number)
+			sent, answered := b.probe(way)
+			woken := slices.ContainsFunc(source.Window(sent, answered), func(e Event) bool { return e.K == Waking })
+			if woken != expected {
+				t.Errorf("target %d asked: the server was seen to be woken: %v, expected %v", number, woken, expected)
 			}
-		})
-	}
+		}
+	})
 }

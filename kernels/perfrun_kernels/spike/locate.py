@@ -16,7 +16,7 @@ import attrs
 
 from perfrun_kernels.contract import SpikeStage
 from perfrun_kernels.spike import path, tasks
-from perfrun_kernels.spike.lines import Container, Event, Events, Spike, State
+from perfrun_kernels.spike.lines import Container, Event, Events, Spike, State, Task
 from perfrun_kernels.spike.path import Step
 
 STAGES: Final[tuple[SpikeStage, ...]] = get_args(SpikeStage)
@@ -54,7 +54,8 @@ def locate(
     if step.following is None and seen.lost:
         return _unknown(spike, "events were lost, so that one which is not among the others may have happened", step)
     if step.kind == path.SERVED and step.direction == path.REQUEST:
-        return _serving(spike, seen, state, _own(state, container), shown, step)
+        looked_at = state.tasks if state is not None else ()
+        return _serving(spike, seen, looked_at, _own(state, container), shown, step)
     return _on_the_way(spike, step, shown)
 
 
@@ -105,7 +106,7 @@ def _on_the_way(spike: Spike, step: Step, shown: AbstractSet[str]) -> Located:
 
 
 def _serving(
-    spike: Spike, seen: Events, state: State | None, own: Container | None, shown: AbstractSet[str], step: Step
+    spike: Spike, seen: Events, looked_at: Sequence[Task], own: Container | None, shown: AbstractSet[str], step: Step
 ) -> Located:
     if not {"switch_in", "switch_out"} <= shown or not shown & {"waking", "wakeup"}:
         if own is not None and own.frozen:
@@ -115,20 +116,25 @@ def _serving(
     if pid is None:
         return _nobody(spike, own, step, seen.events)
     end = min(step.end, spike.deadline)
-    looked_at = state.tasks if state is not None else ()
     held = tasks.longest(tasks.stretches(pid, seen.events, step.start, end, spike.sent, looked_at))
     at = attrs.evolve(step, start=held.start, end=step.end if held.end == end else held.end)
     ready = any(each.pid == pid and each.state == "R" for each in looked_at)
-    if held.guessed and ready and not (own is not None and (own.frozen or own.throttled or own.throttled_ns)):
-        return _unknown(spike, f"{_name(seen.events, pid)} could run, and whether it had a CPU was not seen", at)
-    return _held(spike, seen, at, held, own, _name(seen.events, pid))
+    return _held(spike, seen, at, held, own, _name(seen.events, pid), ready=ready)
 
 
-def _held(spike: Spike, seen: Events, at: Step, held: tasks.Stretch, own: Container | None, name: str) -> Located:
+def _held(
+    spike: Spike, seen: Events, at: Step, held: tasks.Stretch, own: Container | None, name: str, *, ready: bool
+) -> Located:
     if held.state == "frozen" or (own is not None and own.frozen and held.state != "running"):
         return _frozen(at, name)
     if held.guessed and own is not None and (own.throttled or own.throttled_ns):
         return _throttled(at, own, name)
+    if held.guessed and ready:
+        return _unknown(spike, f"{name} could run, and whether it had a CPU was not seen", at)
+    return _by_itself(spike, seen, at, held, own, name)
+
+
+def _by_itself(spike: Spike, seen: Events, at: Step, held: tasks.Stretch, own: Container | None, name: str) -> Located:
     if held.state == "waiting":
         return _waiting(spike, at, held, own, name, idle=tasks.idle(held, seen.events))
     if held.state == "running":

@@ -175,8 +175,7 @@ def test_a_run_hands_in_what_it_saw_and_checkpoints_on_the_way():
     table = found.tables["memory"]
     assert table.columns == ["at", "rss"]
     assert len(table.rows) == found.facts["looks"] >= 2
-    # Prompts of the smallest vocabulary soon repeat each other, and the pool does not keep as much as an unlimited one.
-    assert 0.95 < found.scalars["prefix.hits"].value / found.scalars["prefix.ideal"].value <= 1
+    assert found.scalars["prefix.hits"].value == found.scalars["prefix.ideal"].value > 0
     assert found.scalars["fragmentation.worst"].value is None
     assert "no GPU" in found.scalars["fragmentation.worst"].reason
     assert (found.facts["device"], found.facts["batches"]) == ("cpu", 2)
@@ -203,7 +202,7 @@ def test_an_engine_that_thrashes_finds_little_of_what_it_could():
         return scalars["prefix.hits"].value / scalars["prefix.ideal"].value
 
     assert found(engines.thrashing) < 0.5
-    assert 0.95 < found(PagedEngine) <= 1
+    assert found(PagedEngine) == 1
 
 
 def on_a_card(lasting: int, cuda: Caching) -> CudaAllocator:

@@ -3,7 +3,7 @@
 import attrs
 import pytest
 
-from perfrun_kernels.spike.lines import Container, Event, Events, Spike, State
+from perfrun_kernels.spike.lines import Container, Event, Events, Spike, State, Task
 
 NODE, INSIDE = 4026531840, 4026532999
 VETH, ETH = 12, 2
@@ -68,8 +68,8 @@ class Stream:
         self.state = attrs.evolve(self.state, containers=(attrs.evolve(self.state.containers[0], **more),))
         return self
 
-    def saw(self, *tasks):
-        self.state = attrs.evolve(self.state, tasks=tasks)
+    def saw(self, state, *, ran=None, pid=NGINX):
+        self.state = attrs.evolve(self.state, tasks=(Task(pid, state, 1, ran),))
         return self
 
     def spike(self, deadline=2000):

@@ -5,11 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfrun_kernels.spike.lines import Event, Events, Spike, State, Task
+from perfrun_kernels.spike.lines import Event, Events, Spike, State
 from perfrun_kernels.spike.locate import STAGES, locate
-
-NGINX = 4711
-"""The thread of the stream that serves."""
 
 
 def located(stream, **more):
@@ -107,26 +104,26 @@ def test_a_task_that_was_taken_off_while_it_could_run_waits_too(stream):
 @pytest.mark.parametrize(
     ("task", "stage", "sentence"),
     [
-        (Task(NGINX, "R", 1, ran=False), "runqueue", "nginx (4711) waited 2.0 ms for CPU 1"),
-        (Task(NGINX, "R", 1, ran=True), "application", "nginx (4711) had the CPU for 2.0 ms"),
-        (Task(NGINX, "R", 1), "unknown", "whether it had a CPU was not seen"),
-        (Task(NGINX, "S", 1), "wakeup", "nobody woke nginx (4711)"),
-        (Task(4712, "R", 1, ran=False), "wakeup", "nobody woke nginx (4711)"),
+        ({"state": "R", "ran": False}, "runqueue", "nginx (4711) waited 2.0 ms for CPU 1"),
+        ({"state": "R", "ran": True}, "application", "nginx (4711) had the CPU for 2.0 ms"),
+        ({"state": "R"}, "unknown", "whether it had a CPU was not seen"),
+        ({"state": "S"}, "wakeup", "nobody woke nginx (4711)"),
+        ({"state": "R", "ran": False, "pid": 4712}, "wakeup", "nobody woke nginx (4711)"),
     ],
 )
 def test_a_task_without_any_event_did_all_the_time_what_it_did_at_the_alarm(stream, task, stage, sentence):
-    found = located(stream.arrives().saw(task))
+    found = located(stream.arrives().saw(**task))
     assert found.stage == stage
     assert sentence in found.why
 
 
 def test_what_a_task_is_heard_of_counts_more_than_what_was_seen_at_the_alarm(stream):
     stream.arrives().task(13, "waking", cpu=0).task(14, "wakeup", other=99, other_comm="spinner")
-    assert located(stream.saw(Task(NGINX, "R", 1, ran=True))).stage == "runqueue"
+    assert located(stream.saw("R", ran=True)).stage == "runqueue"
 
 
 def test_a_ready_task_of_a_throttled_or_frozen_container_is_held_by_that(stream):
-    stream.arrives().saw(Task(NGINX, "R", 1, ran=False))
+    stream.arrives().saw("R", ran=False)
     assert located(stream.throttled()).stage == "throttled"
     assert "was frozen" in located(stream.held(frozen=True)).why
 
