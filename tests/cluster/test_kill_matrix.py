@@ -36,8 +36,11 @@ FEATURE = """Feature: Short
   Scenario: One of three nodes fails
     Given a distributed system with 3 nodes
     When 1 node fails
-    Then remaining nodes should rebalance within 8 seconds
+    Then remaining nodes should rebalance within 16 seconds
     And throughput should remain above 50% of normal
+"""
+"""Nodes are NotReady after four seconds and requests that waited are let go of within four more: the limit is twice
+that, for how soon a busy machine rebalances is not what these tests are of.
 """
 
 MOMENTS = ("before", "during", "after")
