@@ -40,8 +40,11 @@ from perfrun_kernels.contract import Request, Result
 
 Row = tuple[str, float, float, float, float]
 
-TURNS: Final = 40
-LATENCY_TURNS: Final = 30
+TURNS: Final = 160
+"""About one second in five goes to a slower mode of TCP's, by either program: as many turns outvote it."""
+
+LATENCY_TURNS: Final = 60
+HELD_TURNS: Final = 30
 STREAMS: Final = 4
 PACKET_SECONDS: Final = 1
 PACKET_RATE: Final = 1000
@@ -53,7 +56,7 @@ HOLD_SECONDS: Final = 0.004
 LEAD_SECONDS: Final = 2.0
 """Seconds from the start of a pod's program to its first slot."""
 
-TURN_SECONDS: Final = 5.0
+TURN_SECONDS: Final = 3.0
 """Of throughput: a second of ours, a pause, a second of the other's, a pause."""
 
 MICROSECONDS: Final = 1e6
@@ -63,7 +66,10 @@ CONFIDENCE: Final = 0.99
 CPUS: Final = ("0", "1")
 """The client's and the server's."""
 
-ALONE: Final = tuple(("taskset", "--cpu-list", each, "chrt", "--fifo", "10") for each in CPUS)
+PINNED: Final = tuple(("taskset", "--cpu-list", each) for each in CPUS)
+"""What keeps each side to its processor, so that no second depends on where the kernel puts them."""
+
+ALONE: Final = tuple((*each, "chrt", "--fifo", "10") for each in PINNED)
 """What has a program go ahead of all else on its processor."""
 
 
@@ -84,18 +90,18 @@ def run() -> list[Row]:
     """Return rows of name, median, least, most and the promised limit."""
     with ExitStack() as stack:
         way = stack.enter_context(bed.laid())
-        _serve(stack, way)
-        ours, theirs = _throughputs(way)
+        _serve(stack, way, *PINNED[1])
+        ours, theirs = _throughputs(way, *PINNED[0])
     with ExitStack() as stack:
         way = stack.enter_context(bed.laid())
         _serve(stack, way, *ALONE[1])
         for each in CPUS:
             stack.enter_context(ended(way.node.start("taskset", "--cpu-list", each, *AWAKE)))
-        bare = _latencies(way, PACKET_RATE, *ALONE[0])
+        bare = _latencies(way, LATENCY_TURNS, PACKET_RATE, *ALONE[0])
     with ExitStack() as stack:
         way = stack.enter_context(bed.laid(HOLD_SECONDS))
         _serve(stack, way)
-        held = _latencies(way, HELD_RATE)
+        held = _latencies(way, HELD_TURNS, HELD_RATE)
     each_way = f"held for {1000 * HOLD_SECONDS:g} ms each way"
     return [
         _row("throughput between two pods, the network program, Gbit/s", ours),
@@ -117,21 +123,21 @@ def _serve(stack: ExitStack, way: Bed, *before: str) -> None:
     """Start all servers: those that nobody asks only sleep."""
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     stack.enter_context(ended(_pod(way.server, {"role": "server", "port": PORT, "seconds": 3000}, *before, **quiet)))
-    stack.enter_context(ended(way.server.start("iperf3", "--server", "--port", str(BARE_PORT), **quiet)))
+    stack.enter_context(ended(way.server.start(*before, "iperf3", "--server", "--port", str(BARE_PORT), **quiet)))
     stack.enter_context(ended(way.server.start(*before, "sockperf", "server", "--port", str(SOCK_PORT), **quiet)))
     time.sleep(LEAD_SECONDS)
 
 
-def _throughputs(way: Bed) -> tuple[list[float], list[float]]:
+def _throughputs(way: Bed, *before: str) -> tuple[list[float], list[float]]:
     """Return the rates of each turn, the program's and bare iperf3's, in Gbit/s."""
     start_at = time.time() + LEAD_SECONDS
     slices = [{"at": TURN_SECONDS * turn, "seconds": 1} for turn in range(TURNS)]
     theirs = []
-    with ended(_client(way, start_at, slices=slices)) as client:
+    with ended(_client(way, start_at, *before, slices=slices)) as client:
         for turn in range(TURNS):
             time.sleep(max(0.0, start_at + TURN_SECONDS * (turn + 0.5) - time.time()))
             command = ("iperf3", "--client", bed.SERVER, "--port", str(BARE_PORT), "--parallel", str(STREAMS))
-            report = json.loads(way.client.run(*command, "--time", "1", "--json"))
+            report = json.loads(way.client.run(*before, *command, "--time", "1", "--json"))
             theirs.append(report["end"]["sum_received"]["bits_per_second"] / 1e9)
         result = _result(client)
     table = result.tables["slices"]
@@ -139,9 +145,9 @@ def _throughputs(way: Bed) -> tuple[list[float], list[float]]:
     return [row["gbit"] / row["seconds"] for row in rows], theirs
 
 
-def _latencies(way: Bed, rate: int, *before: str) -> Latencies:
+def _latencies(way: Bed, turns: int, rate: int, *before: str) -> Latencies:
     found = Latencies()
-    for turn in range(LATENCY_TURNS):
+    for turn in range(turns):
         for ours in (True, False) if turn % 2 == 0 else (False, True):
             if ours:
                 packets = {"at": 0, "seconds": PACKET_SECONDS, "rate": rate, "bytes": PACKET_BYTES}
@@ -152,7 +158,7 @@ def _latencies(way: Bed, rate: int, *before: str) -> Latencies:
             else:
                 found.theirs.append(_sockperf(way, rate, *before))
         print(
-            f"network: turn {turn + 1} of {LATENCY_TURNS}: {found.ours[-1]:.1f} and {found.theirs[-1]:.1f} us",
+            f"network: turn {turn + 1} of {turns}: {found.ours[-1]:.1f} and {found.theirs[-1]:.1f} us",
             file=sys.stderr,
         )
     return found

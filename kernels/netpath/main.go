@@ -45,11 +45,11 @@ func run() int {
 	if len(os.Args) != 2 || (os.Args[1] != "serve" && os.Args[1] != "send") {
 		return complain(errors.New("usage: perfrun-netpath serve|send, with the configuration as JSON on standard input"), exitUsage)
 	}
-	// Memory is allocated beforehand, so that nothing need be collected unless it grew all the same. A thread that waits in the kernel keeps its
-	// place in Go's scheduler, and signals need one of their own.
+	// Memory is allocated beforehand, so that nothing need be collected unless it grew all the same. Both threads that wait in the
+	// kernel keep their places in Go's scheduler, and signals need one of their own.
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(1 << 30)
-	runtime.GOMAXPROCS(max(2, runtime.GOMAXPROCS(0)))
+	runtime.GOMAXPROCS(max(3, runtime.GOMAXPROCS(0)))
 	runtime.LockOSThread()
 	sharpTimers()
 	var report any

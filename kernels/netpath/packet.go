@@ -5,7 +5,9 @@ import (
 	"math"
 )
 
-// A packet begins with 64 bytes: magic, kind, how many reports wait, and the session; what follows is by kind.
+// A packet begins with 64 bytes: magic, kind, whether it is plain, how many reports wait, and the session; what follows
+// is by kind. A plain one is not stamped on its way out, neither way: that takes the kernel time which an application's
+// packet does not need.
 // All numbers are little-endian. What is beyond the 64 bytes is padding.
 //
 //	request, hello, ask:  16 number
@@ -44,6 +46,8 @@ func (p packet) valid() bool {
 }
 
 func (p packet) kind() kind      { return kind(p[4]) }
+func (p packet) plain() bool     { return p[5] != 0 }
+func (p packet) setPlain()       { p[5] = 1 }
 func (p packet) session() uint64 { return binary.LittleEndian.Uint64(p[8:]) }
 
 func (p packet) u32(at int) uint32           { return binary.LittleEndian.Uint32(p[at:]) }

@@ -40,14 +40,30 @@ func TestNumbersAreCountedOnceAndInTheirOrder(t *testing.T) {
 	}
 }
 
+func TestHalfOfThePacketsArePlainWhateverEveryWhichOneIsTaken(t *testing.T) {
+	for _, step := range []uint32{1, 2, 3, 4, 7, 8, 100, 128} {
+		found := 0
+		for index := range uint32(4000) {
+			if plain(step * index) {
+				found++
+			}
+		}
+		// Six standard deviations of as many coins.
+		if found < 1810 || found > 2190 {
+			t.Errorf("%d of 4000 are plain where every packet number %d is taken", found, step)
+		}
+	}
+}
+
 func TestAClockThatWasSetSaysNothingOfAPacket(t *testing.T) {
-	good := passage{scheduled: 1000, reached: 50_000, leftAt: 60_000, back: 13_000, leftIsKnown: true}
-	if trip, known := good.roundTrip(); !known || trip != 2000 {
+	left := passage{scheduled: 1000}
+	good := arrived{reached: 50_000, leftAt: 60_000, back: 13_000, leftIsKnown: true}
+	if trip, known := roundTrip(&left, &good); !known || trip != 2000 {
 		t.Errorf("the round trip is %d, %v; expected 2000 without what the server took", trip, known)
 	}
 	set := good
 	set.back -= 1_000_000
-	if trip, known := set.roundTrip(); known {
+	if trip, known := roundTrip(&left, &set); known {
 		t.Errorf("a round trip of %d ns counts; expected none", trip)
 	}
 }

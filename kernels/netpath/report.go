@@ -7,7 +7,8 @@ import (
 )
 
 // SendReport is what `send` leaves behind. Distributions are of nanoseconds; RoundTrips are those of single packets
-// through both kernels, in order of sending.
+// through both kernels, in order of sending. Half of the packets are plain: those give the programs' round trip
+// (rtt.application), the others all that is of kernels.
 type SendReport struct {
 	path
 	SameKernel bool              `json:"same_kernel"`
@@ -18,6 +19,7 @@ type SendReport struct {
 	Refused    int               `json:"refused"`
 	Unsent     int               `json:"unsent"`
 	Answered   int               `json:"answered"`
+	Marked     int               `json:"marked"` // how many of those sent were to be stamped on their way
 	Overflowed uint32            `json:"answers_overflowed"`
 	Server     Summary           `json:"server"`
 	Rate       float64           `json:"rate"`
@@ -34,10 +36,11 @@ func (s *sender) report(cpu float64) (*SendReport, error) {
 	if err != nil {
 		return nil, err
 	}
+	heard := s.receiver.heard()
 	report := &SendReport{
-		path: way, SameKernel: s.sameKernel, StartedAt: float64(s.epoch) / 1e9, Scheduled: len(s.packets), Sent: s.sent,
-		Refused: s.refused, Unsent: len(s.packets) - s.sent - s.refused, Answered: s.answered,
-		Overflowed: s.dropped - s.droppedWas, Server: *s.summary, CPU: cpu, RoundTrips: []int64{},
+		path: way, SameKernel: heard.sameKernel, StartedAt: float64(s.epoch) / 1e9, Scheduled: len(s.packets), Sent: s.sent,
+		Refused: s.refused, Unsent: len(s.packets) - s.sent - s.refused, Answered: heard.answered, Marked: s.marking,
+		Overflowed: heard.dropped - s.droppedWas, Server: *heard.summary, CPU: cpu, RoundTrips: []int64{},
 		FinishedAt: float64(s.epoch+s.ended) / 1e9,
 		Rate:       float64(s.sent) / max(s.config.Seconds, float64(s.ended)/1e9),
 	}
@@ -50,19 +53,19 @@ func (s *sender) report(cpu float64) (*SendReport, error) {
 		note("lateness", late)
 	}
 	for index := range s.packets {
-		p := &s.packets[index]
-		if p.got != 0 {
-			note("rtt.application", p.got-p.sent)
+		p, a := &s.packets[index], &s.receiver.answers[index]
+		if a.got != 0 && plain(uint32(index)) {
+			note("rtt.application", a.got-p.sent)
 		}
 		if p.taken != 0 {
 			note("qdisc.client", p.taken-p.scheduled)
 		}
-		if p.leftIsKnown {
-			note("qdisc.server", int64(p.leftDelay))
+		if a.leftIsKnown {
+			note("qdisc.server", int64(a.leftDelay))
 		}
-		if trip, known := p.roundTrip(); known {
+		if trip, known := roundTrip(p, a); known {
 			note("rtt.kernel", trip)
-			note("server", p.leftAt-p.reached)
+			note("server", a.leftAt-a.reached)
 			report.RoundTrips = append(report.RoundTrips, trip)
 		}
 	}
@@ -73,11 +76,11 @@ func (s *sender) report(cpu float64) (*SendReport, error) {
 // roundTrip is the time between both kernels' queueing disciplines and receive paths, there and back. What the server
 // took is left out by its own clock, so that the two clocks need not agree. A clock that was set meanwhile shows in a
 // time that is not positive: such a packet says nothing.
-func (p *passage) roundTrip() (int64, bool) {
-	if p.scheduled == 0 || p.reached == 0 || !p.leftIsKnown || p.back == 0 {
+func roundTrip(p *passage, a *arrived) (int64, bool) {
+	if p.scheduled == 0 || a.reached == 0 || !a.leftIsKnown || a.back == 0 {
 		return 0, false
 	}
-	trip := (p.back - p.scheduled) - (p.leftAt - p.reached)
+	trip := (a.back - p.scheduled) - (a.leftAt - a.reached)
 	return trip, trip > 0
 }
 

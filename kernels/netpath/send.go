@@ -3,6 +3,7 @@ package main
 import (
 	"math/rand/v2"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,42 +19,32 @@ const (
 	shortNanos  = int64(20 * time.Millisecond)
 )
 
-// passage is what is known of one packet. Times are nanoseconds since the epoch by the kernels' clocks, except sent and
-// got, which are nanoseconds after the start by this program's own monotonic clock.
+// passage is what this side knows of a packet on its way out. Times are nanoseconds since the epoch by this kernel's
+// clock, except sent, which is nanoseconds after the start by this program's own monotonic clock.
 type passage struct {
-	sent, got             int64
-	before, after         int64 // the call that sent it
-	scheduled, taken      int64 // TX_SCHED and TX_SOFTWARE here
-	reached               int64 // RX_SOFTWARE at the server
-	leftAt                int64 // TX_SCHED of the answer at the server
-	back                  int64 // RX_SOFTWARE here
-	leftDelay             uint32
-	onTheWay, leftIsKnown bool
+	sent             int64
+	before, after    int64 // the call that sent it
+	scheduled, taken int64 // TX_SCHED and TX_SOFTWARE here
 }
 
 // sender sends packets by a schedule that was made beforehand, and gathers what both kernels say of each.
 type sender struct {
 	config   *SendConfig
 	socket   *socket
-	id       uint64
+	receiver *receiver
 	start    time.Time
 	epoch    int64 // of start, in nanoseconds
 	packets  []passage
 	numbers  []uint32 // by the kernel's number for it: which packet
 	lateness []int64
-	in, out  packet
+	out      packet
 
-	welcomed, foreign   bool // a welcome came; and said that the server's kernel gives stamps
-	stamped, marked     bool // this kernel stamped a welcome, and marked a greeting
-	refusals            int
-	sameKernel          bool
-	digest              int64
-	sent, refused       int
-	answered            int
-	dropped, droppedWas uint32
-	ended               int64 // when all was sent
-	summary             *Summary
-	waiting             int
+	marked        bool // this kernel marked a greeting
+	refusals      int
+	sent, refused int
+	marking       int   // of those sent: how many were not plain
+	ended         int64 // when all was sent
+	droppedWas    uint32
 }
 
 // Summary is the server's own count.
@@ -62,6 +53,14 @@ type Summary struct {
 	Duplicates uint32 `json:"duplicates"`
 	Reordered  uint32 `json:"reordered"`
 	Overflowed uint32 `json:"overflowed"`
+}
+
+// plain says of half of all numbers that their packets are. It follows no pattern, as what is done on the way to every
+// second packet, or to every fourth, would otherwise be done to the one half alone. (The mixing is MurmurHash3's last.)
+func plain(number uint32) bool {
+	number = (number ^ number>>16) * 0x85ebca6b
+	number = (number ^ number>>13) * 0xc2b2ae35
+	return (number^number>>16)&1 == 1
 }
 
 func newSender(config *SendConfig) (*sender, error) {
@@ -75,9 +74,9 @@ func newSender(config *SendConfig) (*sender, error) {
 	}
 	count := config.packets()
 	return &sender{
-		config: config, socket: socket, id: rand.Uint64(), digest: digest, packets: make([]passage, count),
-		numbers: make([]uint32, 0, count), lateness: make([]int64, 0, count),
-		in: make(packet, 1<<16), out: make(packet, config.Bytes),
+		config: config, socket: socket, receiver: newReceiver(socket, rand.Uint64(), digest, count),
+		packets: make([]passage, count), numbers: make([]uint32, 0, count), lateness: make([]int64, 0, count),
+		out: make(packet, config.Bytes),
 	}, nil
 }
 
@@ -89,6 +88,11 @@ func (s *sender) run() (*SendReport, error) {
 		return nil, endingf(exitLate, "the packets were to begin %.3f s before this program was ready", -float64(wait)/1e9)
 	}
 	s.start, s.epoch = now.Add(time.Duration(wait)), now.UnixNano()+wait
+	finish, err := s.receiver.begin(s.start)
+	if err != nil {
+		return nil, err
+	}
+	defer finish()
 	s.greet()
 	if err := s.ready(); err != nil {
 		return nil, err
@@ -96,11 +100,12 @@ func (s *sender) run() (*SendReport, error) {
 	if err := s.socket.renumber(); err != nil {
 		return nil, err
 	}
-	s.droppedWas = s.dropped
+	s.droppedWas = s.receiver.heard().dropped
 	before := cpuSeconds()
 	s.offer()
 	s.settle()
-	if s.summary == nil {
+	finish()
+	if s.receiver.heard().summary == nil {
 		return nil, endingf(exitLost, "%s port %d answered before the packets were sent, and does not say how many it received",
 			s.config.Address, s.config.Port)
 	}
@@ -112,27 +117,27 @@ func (s *sender) now() int64 { return int64(time.Since(s.start)) }
 // greet finds the server, warms the way up, and sees whether both kernels give stamps.
 func (s *sender) greet() {
 	for due := s.now(); due < -settleNanos; due += greetNanos {
-		s.out.init(hello, s.id)
+		s.out.init(hello, s.receiver.session)
 		if _, errno := s.socket.send(s.out); errno == unix.ECONNREFUSED {
 			s.refusals++
 		}
-		s.listen(due + greetNanos)
+		s.pause(due + greetNanos)
 	}
-	s.listen(0)
+	s.pause(0)
 }
 
 func (s *sender) ready() error {
 	where := func(text string) error {
 		return endingf(exitSilent, "%s port %d %s", s.config.Address, s.config.Port, text)
 	}
-	switch {
-	case !s.welcomed && s.refusals > 0:
+	switch heard := s.receiver.heard(); {
+	case !heard.welcomed && s.refusals+heard.refusals > 0:
 		return where("refuses packets: no server listens there")
-	case !s.welcomed:
+	case !heard.welcomed:
 		return where("answered no packet")
-	case !s.marked || !s.stamped:
+	case !s.marked || !heard.stamped:
 		return endingf(exitUnmarked, "this kernel gives no timestamps of packets that leave or arrive")
-	case !s.foreign:
+	case !heard.foreign:
 		return endingf(exitUnmarked, "the kernel of %s gives no timestamps of packets that leave or arrive", s.config.Address)
 	}
 	return nil
@@ -156,18 +161,19 @@ func (s *sender) offer() {
 			next++
 		}
 		s.socket.drain(s.left)
-		s.take()
 		if due := int64(float64(next) * gap); next < len(s.packets) {
-			s.socket.wait(min(due-s.now(), shortNanos))
-			s.take()
+			sleep(due - s.now())
 		}
 	}
 }
 
 func (s *sender) sendOne(number uint32) {
 	p := &s.packets[number]
-	s.out.init(request, s.id)
+	s.out.init(request, s.receiver.session)
 	s.out.setNumber(number)
+	if plain(number) {
+		s.out.setPlain()
+	}
 	p.before, p.sent = time.Now().UnixNano(), s.now()
 	_, errno := s.socket.send(s.out)
 	p.after = time.Now().UnixNano()
@@ -178,8 +184,10 @@ func (s *sender) sendOne(number uint32) {
 		s.numbers = s.numbers[:0]
 		return
 	}
-	s.numbers = append(s.numbers, number)
-	p.onTheWay = true
+	if !plain(number) {
+		s.numbers = append(s.numbers, number)
+		s.marking++
+	}
 	s.sent++
 }
 
@@ -187,76 +195,23 @@ func (s *sender) sendOne(number uint32) {
 func (s *sender) settle() {
 	s.ended = s.now()
 	for due := s.ended; due < s.ended+lostNanos; due += askNanos {
-		if s.summary != nil && s.waiting == 0 && (s.complete() || due > s.ended+lingerNanos) {
+		heard := s.receiver.heard()
+		if heard.summary != nil && heard.waiting == 0 && (heard.complete(s.sent) || due > s.ended+lingerNanos) {
 			return
 		}
-		s.out.init(ask, s.id)
+		s.out.init(ask, s.receiver.session)
 		_, _ = s.socket.send(s.out)
-		s.listen(due + askNanos)
+		s.pause(due + askNanos)
 	}
 }
 
-func (s *sender) complete() bool {
-	return int(s.summary.Received+s.summary.Overflowed) >= s.sent && s.answered >= int(s.summary.Received)
-}
-
-// listen takes what arrives until a moment after the start.
-func (s *sender) listen(until int64) {
+// pause takes marks of packets that left, until a moment after the start.
+func (s *sender) pause(until int64) {
 	for left := until - s.now(); left > 0; left = until - s.now() {
 		s.socket.drain(s.left)
-		s.take()
-		s.socket.wait(min(left, shortNanos))
+		sleep(min(left, shortNanos))
 	}
-	s.take()
-}
-
-// take reads all packets that have arrived.
-func (s *sender) take() {
-	for {
-		got, errno := s.socket.receive(s.in, unix.MSG_DONTWAIT)
-		if errno == unix.ECONNREFUSED {
-			s.refusals++
-			continue
-		}
-		if errno != 0 {
-			return
-		}
-		s.dropped = max(s.dropped, got.dropped)
-		if p := s.in[:got.length]; p.valid() && p.session() == s.id {
-			s.arrived(p, got.at)
-		}
-	}
-}
-
-func (s *sender) arrived(p packet, at int64) {
-	switch p.kind() {
-	case welcome:
-		s.welcomed, s.stamped, s.sameKernel = true, s.stamped || at != 0, p.stamp() == s.digest
-		s.foreign = s.foreign || p.number() == 1
-	case answer:
-		s.waiting = p.waiting()
-		s.learn(p)
-		if number := p.number(); int(number) < len(s.packets) {
-			if each := &s.packets[number]; each.got == 0 {
-				each.got, each.back, each.reached = s.now(), at, p.stamp()
-				s.answered++
-			}
-		}
-	case summary:
-		s.waiting = p.waiting()
-		s.learn(p)
-		s.summary = &Summary{Received: p.u32(16), Duplicates: p.u32(20), Reordered: p.u32(24), Overflowed: p.u32(28)}
-	}
-}
-
-// learn takes the reports that a packet of the server brings.
-func (s *sender) learn(p packet) {
-	for slot := range 2 {
-		if r := p.report(slot); r.scheduled != 0 && int(r.number) < len(s.packets) {
-			each := &s.packets[r.number]
-			each.leftAt, each.leftDelay, each.leftIsKnown = r.scheduled, r.delay, true
-		}
-	}
+	s.socket.drain(s.left)
 }
 
 // left takes a mark of a packet that left. One that lies outside of the call that sent it belongs to another packet.
@@ -271,6 +226,13 @@ func (s *sender) left(m mark) {
 	case m.place == markSent && p.scheduled != 0 && m.at >= p.scheduled:
 		p.taken = m.at
 	}
+}
+
+// sleep waits for so many nanoseconds. It keeps its thread's place in Go's scheduler, which saves microseconds on the
+// way back: waits have to be short.
+func sleep(nanos int64) {
+	limit := unix.NsecToTimespec(max(nanos, 0))
+	_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&limit)), 0, 0)
 }
 
 func cpuSeconds() float64 {

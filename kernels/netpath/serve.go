@@ -89,6 +89,9 @@ func (s *server) answer(asked, out packet, at int64) {
 		s.received++
 		out.init(answer, asked.session())
 		out.setNumber(asked.number())
+		if asked.plain() {
+			out.setPlain()
+		}
 		out.setStamp(at)
 		from.reports.fill(out)
 		s.reply(out, from)
@@ -117,6 +120,9 @@ func (s *server) reply(out packet, from *session) {
 		s.socket.drain(s.left)
 		_ = s.socket.renumber()
 		clear(s.leavings[:])
+		return
+	}
+	if out.plain() {
 		return
 	}
 	s.leavings[id%keptLeavings] = leaving{session: from, id: id, number: out.number(), before: before, after: time.Now().UnixNano()}

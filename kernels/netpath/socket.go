@@ -14,10 +14,11 @@ const (
 	bufferBytes = 4 << 20 // asked for; the kernel gives what net.core.rmem_max allows
 	controlSize = 256
 	marksAtOnce = 32
+	leavingSize = 24 // CMSG_SPACE of 4 bytes, which is no constant for Go
 
-	plainFlags = unix.SOF_TIMESTAMPING_SOFTWARE | unix.SOF_TIMESTAMPING_RX_SOFTWARE | unix.SOF_TIMESTAMPING_TX_SCHED |
-		unix.SOF_TIMESTAMPING_TX_SOFTWARE | unix.SOF_TIMESTAMPING_OPT_TSONLY
-	numberedFlags = plainFlags | unix.SOF_TIMESTAMPING_OPT_ID
+	arrivingFlags = unix.SOF_TIMESTAMPING_SOFTWARE | unix.SOF_TIMESTAMPING_RX_SOFTWARE | unix.SOF_TIMESTAMPING_OPT_TSONLY
+	numberedFlags = arrivingFlags | unix.SOF_TIMESTAMPING_OPT_ID
+	leavingFlags  = uint32(unix.SOF_TIMESTAMPING_TX_SCHED | unix.SOF_TIMESTAMPING_TX_SOFTWARE)
 
 	originTimestamping = 4 // SO_EE_ORIGIN_TIMESTAMPING
 	markSent           = 0 // SCM_TSTAMP_SND: the driver took it
@@ -27,9 +28,10 @@ const (
 // socket is one for UDP whose packets the kernel stamps with its own time, on their way out and in.
 type socket struct {
 	fd      int
-	number  uint32 // of the next packet that leaves, as the kernel counts (OPT_ID)
+	number  uint32 // of the next packet that leaves and is not plain, as the kernel counts (OPT_ID)
 	peer    unix.RawSockaddrInet6
 	control [controlSize]byte
+	leaving [leavingSize]byte // asks the kernel to stamp the packet that is sent
 	marks   [marksAtOnce]message
 	space   [marksAtOnce][controlSize]byte
 }
@@ -75,6 +77,10 @@ func openSocket(family int) (*socket, error) {
 	for index := range s.marks {
 		s.marks[index].header.Control = &s.space[index][0]
 	}
+	header := (*unix.Cmsghdr)(unsafe.Pointer(&s.leaving[0]))
+	header.Level, header.Type = unix.SOL_SOCKET, unix.SO_TIMESTAMPING
+	header.SetLen(unix.CmsgLen(4))
+	binary.NativeEndian.PutUint32(s.leaving[unix.CmsgLen(0):], leavingFlags)
 	return s, nil
 }
 
@@ -82,7 +88,7 @@ func openSocket(family int) (*socket, error) {
 // it failed, and on the kernel.
 func (s *socket) renumber() error {
 	s.number = 0
-	if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPING, plainFlags); err != nil {
+	if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPING, arrivingFlags); err != nil {
 		return err
 	}
 	return unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPING, numberedFlags)
@@ -138,14 +144,6 @@ func listen(port int) (*socket, error) {
 	return s, err
 }
 
-// wait returns when a packet can be read, or after so many nanoseconds. It keeps its thread's place in Go's scheduler,
-// which saves microseconds on the way back: waits have to be short.
-func (s *socket) wait(nanos int64) {
-	poll := unix.PollFd{Fd: int32(s.fd), Events: unix.POLLIN}
-	limit := unix.NsecToTimespec(max(nanos, 0))
-	_, _, _ = unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&poll)), 1, uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
-}
-
 // limitReads has receive wait up to so many nanoseconds for a packet.
 func (s *socket) limitReads(nanos int64) error {
 	limit := unix.NsecToTimeval(nanos)
@@ -175,7 +173,8 @@ func (s *socket) receive(into packet, flags int) (arrival, unix.Errno) {
 	return got, 0
 }
 
-// send sends to the peer that the socket is connected to, and returns the kernel's number for it.
+// send sends to the peer that the socket is connected to, and returns the kernel's number for it, which a plain packet
+// does not have.
 func (s *socket) send(p packet) (uint32, unix.Errno) { return s.sendTo(p, nil, 0) }
 
 // reply sends to whom the last packet came from.
@@ -183,9 +182,18 @@ func (s *socket) reply(p packet) (uint32, unix.Errno) {
 	return s.sendTo(p, unsafe.Pointer(&s.peer), unix.SizeofSockaddrInet6)
 }
 
-func (s *socket) sendTo(p packet, name unsafe.Pointer, size uintptr) (uint32, unix.Errno) {
-	_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(s.fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)),
-		unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, uintptr(name), size)
+func (s *socket) sendTo(p packet, name unsafe.Pointer, size uint32) (uint32, unix.Errno) {
+	const flags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
+	if p.plain() {
+		_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(s.fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)),
+			flags, uintptr(name), uintptr(size))
+		return 0, errno
+	}
+	buffer := unix.Iovec{Base: &p[0], Len: uint64(len(p))}
+	header := unix.Msghdr{
+		Name: (*byte)(name), Namelen: size, Iov: &buffer, Iovlen: 1, Control: &s.leaving[0], Controllen: leavingSize,
+	}
+	_, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&header)), flags)
 	if errno != 0 {
 		return 0, errno
 	}

@@ -106,7 +106,8 @@ def packets(report: Mapping[str, Any], slot: Packets) -> Part:
         "scheduled": report["scheduled"], "sent": sent, "refused": report["refused"], "unsent": report["unsent"],
         "received": received, "overflowed": overflowed, "lost": sent - received - overflowed,
         "duplicates": server["duplicates"], "reordered": server["reordered"], "answered": report["answered"],
-        "answers_overflowed": report["answers_overflowed"], "timestamped": len(report["round_trips"]),
+        "answers_overflowed": report["answers_overflowed"], "marked": report["marked"],
+        "timestamped": len(report["round_trips"]),
     }  # fmt: skip
     scalars = {name: Scalar("packets", float(count)) for name, count in counts.items()}
     scalars |= {

@@ -88,9 +88,9 @@ def _latency(claim: Claim, result: Result, confidence: float) -> Figure | NotMea
     series = result.series.get("rtt.kernel", Series("s", []))
     if not series.values:
         return NotMeasured("NoSamples", f"no packet of {result.stage} has all of its kernel time stamps")
-    quantile, sent = float(claim.parameters["quantile"]), _scalar(result, "sent")
-    # A packet without time stamps may have been the slowest, or the fastest, of all.
-    missing = max(0, round(sent) - len(series.values))
+    quantile, marked = float(claim.parameters["quantile"]), _scalar(result, "marked")
+    # A packet whose time stamps did not come may have been the slowest, or the fastest, of all.
+    missing = max(0, round(marked) - len(series.values))
     unknown, worst = [0.0] * missing, [math.inf] * missing
     plain = bounds(series.values, quantile, confidence)
     worth = effective_for_quantile(series.values, plain.value, series.starts)
@@ -104,7 +104,7 @@ def _latency(claim: Claim, result: Result, confidence: float) -> Figure | NotMea
         f"p50 {bounds(series.values, 0.5, confidence).value * micro:.1f} µs; "
         f"p99 in the qdisc {_p99(result, 'qdisc.client')}, round trip of the programs {_p99(result, 'rtt.application')}"
     )
-    stampless = f", {missing} of {round(sent)} packets without time stamps" if missing else ""
+    stampless = f", {missing} of {round(marked)} packets without time stamps" if missing else ""
     return Figure(
         value=plain.value * factor, lower=lower * factor, upper=upper * factor,
         samples=plain.samples, effective=worth, spans=(_packets(result),), told=told + stampless,

@@ -22,7 +22,8 @@ def test_every_packet_is_counted_and_timed_by_both_kernels(net, report_of):
     assert (report["scheduled"], report["sent"], report["refused"], report["unsent"]) == (500, 500, 0, 0)
     assert report["server"] == {"received": 500, "duplicates": 0, "reordered": 0, "overflowed": 0}
     assert report["answered"] == 500
-    assert len(report["round_trips"]) == 500
+    # The rest are plain, so that the programs' round trip is without what the stamps take.
+    assert 200 < len(report["round_trips"]) == report["marked"] < 300
     assert min(report["round_trips"]) > 0
     assert (report["address"], report["device"], report["mtu"]) == (net.client_address, "eth0", 1500)
     assert report["same_kernel"] is True
@@ -37,7 +38,8 @@ def test_lost_packets_are_counted_exactly(net, report_of):
     assert dropped == 20
     assert report["sent"] - report["server"]["received"] == dropped
     assert report["server"]["overflowed"] == 0
-    assert report["answered"] == len(report["round_trips"]) == report["sent"] - dropped
+    assert report["answered"] == report["sent"] - dropped
+    assert report["marked"] - dropped <= len(report["round_trips"]) < report["marked"]
 
 
 def test_lost_answers_are_no_lost_packets_and_cost_no_times_of_others(net, report_of):
@@ -45,7 +47,8 @@ def test_lost_answers_are_no_lost_packets_and_cost_no_times_of_others(net, repor
     net.serve()
     report = report_of(net.send(rate=4000, seconds=0.5))
     assert report["server"]["received"] == report["sent"] == 2000
-    assert report["answered"] == len(report["round_trips"]) == 1980
+    assert report["answered"] == 1980
+    assert report["marked"] - 20 <= len(report["round_trips"]) < report["marked"]
 
 
 def test_a_token_bucket_shows_in_the_kernel_and_in_the_queue(net, report_of):
@@ -106,7 +109,8 @@ def test_packets_that_the_pods_own_filter_refuses_were_not_sent(net, report_of):
     net.serve()
     report = report_of(net.send(rate=1000, seconds=0.5))
     assert (report["scheduled"], report["sent"], report["refused"]) == (500, 450, 50)
-    assert report["server"]["received"] == len(report["round_trips"]) == 450
+    assert report["server"]["received"] == 450
+    assert len(report["round_trips"]) == report["marked"]
 
 
 @pytest.mark.parametrize("size", [64, 1400])
