@@ -129,10 +129,16 @@ func (c *collector) snapshot(pod *pod, id int) stateLine {
 // tasks are what the threads are doing that may serve the pod's probes: one that neither stops nor goes on meanwhile has
 // no events.
 func (c *collector) tasks(pod *pod) []node.Task {
-	found, suspects := []node.Task{}, pod.space.Tasks()
-	if reader := c.source.Reader(pod.number); reader > 0 {
-		suspects = []int{reader}
+	if reader := c.source.Reader(pod.number); reader.Here > 0 {
+		task, there := node.LookAt(reader.Here)
+		if !there {
+			return []node.Task{}
+		}
+		// Events have its other number.
+		task.PID = reader.Task
+		return []node.Task{task}
 	}
+	found, suspects := []node.Task{}, pod.space.Tasks()
 	for _, thread := range suspects[:min(len(suspects), mostLooked)] {
 		if task, there := node.LookAt(thread); there {
 			found = append(found, task)
@@ -183,7 +189,7 @@ func (c *collector) writeEvents() {
 			events = []trace.Event{}
 		}
 		lost := c.source.Lost()
-		c.lines.write(eventsLine{"events", s.id, from, s.until, lost == before, c.source.Reader(s.news.Prober), lost, events})
+		c.lines.write(eventsLine{"events", s.id, from, s.until, lost == before, c.source.Reader(s.news.Prober).Task, lost, events})
 		c.lines.write(s.state)
 		before = lost
 	}

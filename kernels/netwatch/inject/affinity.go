@@ -67,6 +67,14 @@ func (b *Bound) bind() error {
 	return nil
 }
 
+// switches is how often those threads have left a processor that were there at first.
+func (b *Bound) switches() (times uint64) {
+	for _, thread := range b.Threads {
+		times += node.Switches(thread.ID)
+	}
+	return times
+}
+
 // release gives the processors back. A thread that began meanwhile gets those of the first one, as it would have.
 func (b *Bound) release() error {
 	for range passes {

@@ -110,11 +110,21 @@ func (s *spinner) awaitAll(long time.Duration) {
 	}
 }
 
-// awaitHold waits until the child's first thread has had its processor for so long without a break, and says since when.
-func (s *spinner) awaitHold(long time.Duration) (int64, bool) {
-	for give := node.Now() + int64(seen); node.Now() < give; node.Pause(node.Now() + int64(100*time.Microsecond)) {
-		since := atomic.LoadInt64(s.shared.hold(0))
-		if since > 0 && atomic.LoadInt64(s.shared.beat(0))-since >= int64(long) {
+// awaitHold waits until the child's first thread has had its processor for so long without a break, in which others left
+// no processor either, and says since when. switches is how often they have.
+func (s *spinner) awaitHold(long time.Duration, switches func() uint64) (int64, bool) {
+	var left uint64
+	var ran int64
+	looked := node.Now()
+	for give := looked + int64(seen); looked < give; node.Pause(node.Now() + int64(100*time.Microsecond)) {
+		now := node.Now()
+		if times := switches(); times != left {
+			left, ran = times, looked
+		}
+		looked = now
+		held := atomic.LoadInt64(s.shared.hold(0))
+		since := max(held, ran)
+		if held > 0 && atomic.LoadInt64(s.shared.beat(0))-since >= int64(long) {
 			return since, true
 		}
 	}

@@ -3,7 +3,8 @@ package inject
 import "time"
 
 // firm is for how long the task has to have the processor without a break before it counts as taken: within that a spike
-// is to be noticed. Linux grants ordinary tasks a share beside real-time ones, some milliseconds of which may come first.
+// is to be noticed. Linux grants ordinary tasks a share beside real-time ones, some milliseconds of which may come first,
+// and some microseconds are enough for the container to answer a probe.
 const firm = 5 * time.Millisecond
 
 // hog takes the container's processor: its tasks may run on one only, and there a real-time task runs.
@@ -42,7 +43,7 @@ func (h *hog) do(record *Record, lasts time.Duration) (int64, error) {
 		return 0, refuse("NoAffinity", "the container's tasks cannot be bound to processor %d: %v", h.bound.CPU, err)
 	}
 	h.spinner.shared.letGo(record.UndoBy - int64(overtime))
-	at, holds := h.spinner.awaitHold(firm)
+	at, holds := h.spinner.awaitHold(firm, h.bound.switches)
 	if !holds {
 		return 0, refuse("NoRealTime", "the real-time task did not get processor %d for itself within %v", h.bound.CPU, seen)
 	}

@@ -20,6 +20,7 @@ type Task struct {
 	State string `json:"state"` // one letter, as /proc has it; R is of one that runs, and of one that waits for a CPU
 	CPU   int    `json:"cpu"`   // where it ran last, or waits
 	Ran   *bool  `json:"ran"`   // of one that is ready: whether it had a CPU; nil: not known
+	Where string `json:"where"` // of one that sleeps: the kernel's function in which it does; empty: not known
 }
 
 // LookAt says what a thread is doing; false: there is no such thread.
@@ -32,6 +33,8 @@ func LookAt(thread int) (Task, bool) {
 	task.CPU, _ = strconv.Atoi(fields[36])
 	if task.State == "R" {
 		task.Ran = ran(thread)
+	} else {
+		task.Where = where(thread)
 	}
 	return task, true
 }
@@ -53,6 +56,30 @@ func ran(thread int) *bool {
 	}
 	had := binary.NativeEndian.Uint64(count[:]) > 0
 	return &had
+}
+
+// where is the function of the kernel in which a thread sleeps. The kernel says 0 of one that is on a CPU's queue again.
+func where(thread int) string {
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/wchan", thread))
+	if err != nil || string(name) == "0" {
+		return ""
+	}
+	return string(name)
+}
+
+// Switches is how often a thread has left a CPU; of one that is not running, whether it grew says whether it ran.
+func Switches(thread int) (times uint64) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", thread))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if name, value, _ := strings.Cut(line, ":"); strings.HasSuffix(name, "_ctxt_switches") {
+			count, _ := strconv.ParseUint(strings.TrimSpace(value), 10, 64)
+			times += count
+		}
+	}
+	return times
 }
 
 // stat is what /proc says of a thread, from its state on; empty where there is none.

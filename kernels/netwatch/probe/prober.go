@@ -54,7 +54,7 @@ type News struct {
 // Books are what a prober counted.
 type Books struct {
 	Probes, Answered, Missed, Alarms, Stalled uint64
-	LateMax                                   int64 // from when a probe could be sent until it was, once alarms are raised
+	LateMax                                   int64 // from when a probe was due until it was sent, once alarms are raised
 	Latency                                   *hdr.Histogram
 }
 
@@ -228,8 +228,9 @@ func (p *Prober) tell(news News) {
 }
 
 func (p *Prober) send(now int64) {
-	if p.deadline.Load() > 0 {
-		p.books.LateMax = max(p.books.LateMax, now-max(p.slot, p.free))
+	// One that had to wait for the answer before it is not late.
+	if p.deadline.Load() > 0 && p.free <= p.slot {
+		p.books.LateMax = max(p.books.LateMax, now-p.slot)
 	}
 	p.books.Probes++
 	p.sent.Add(1)

@@ -101,6 +101,9 @@ func TestASpikeIsToldWhileItLastsAndItsAnswerAfterwards(t *testing.T) {
 	if books.Probes != books.Answered || books.Alarms != 1 || books.Missed != 0 {
 		t.Errorf("%+v", books)
 	}
+	if books.LateMax <= 0 || books.LateMax >= int64(deadline) {
+		t.Errorf("probes were sent up to %d ns late: only one that waited for an answer was", books.LateMax)
+	}
 	if longest := books.Latency.Max(); longest < int64(deadline) {
 		t.Errorf("the longest latency is %d ns", longest)
 	}

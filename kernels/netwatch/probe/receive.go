@@ -88,7 +88,7 @@ func (p *Prober) answered(arrived int64) {
 	}
 	p.books.Answered++
 	_ = p.books.Latency.RecordValue(max(at-p.current.Intended, 0))
-	p.outstanding, p.failing, p.free = false, 0, now
+	p.outstanding, p.failing, p.free = false, 0, at
 	p.dead.Store(false)
 	if !p.answer.keep {
 		p.drop()

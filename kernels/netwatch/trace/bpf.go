@@ -107,6 +107,7 @@ func (s *bpfSource) load(source string, cpus int, places uint64) error {
 	spec.Maps["events"].MaxEntries = uint32(uint64(cpus) * places)
 	err = errors.Join(
 		spec.Variables["has_state"].Set(s.kernel.arguments("sched_switch") > 3),
+		spec.Variables["processes"].Set(processes()),
 		spec.Variables["mask"].Set(uint32(places-1)),
 		spec.Variables["has_reason"].Set(s.kernel.arguments("kfree_skb") > 2),
 	)
@@ -178,7 +179,7 @@ func (s *bpfSource) Lost() uint64 {
 
 func (s *bpfSource) Ask(n int) { s.shared.ask(n) }
 
-func (s *bpfSource) Reader(n int) int { return s.shared.reader(n) }
+func (s *bpfSource) Reader(n int) Reader { return s.shared.reader(n) }
 
 // Cost lets the kernel time the programs for a while, and leaves out what that itself takes: most of what a program that
 // lets everything go seems to take. One that does nothing is timed beside them to tell how much that is.

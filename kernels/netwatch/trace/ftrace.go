@@ -157,7 +157,7 @@ func (s *ftraceSource) Watch(targets []Target, ports []uint16) error {
 // Ask, Reader and Cost: ftrace writes down whatever it is told to, and knows nothing else.
 func (s *ftraceSource) Ask(int) {}
 
-func (s *ftraceSource) Reader(int) int { return 0 }
+func (s *ftraceSource) Reader(int) Reader { return Reader{} }
 
 func (s *ftraceSource) Cost(time.Duration) (float64, bool) { return 0, false }
 

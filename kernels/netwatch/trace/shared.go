@@ -16,7 +16,7 @@ const mostTargets = 64
 // shared is that of bpf/event.h.
 type shared struct {
 	open    uint64
-	readers [mostTargets]uint32
+	readers [mostTargets]struct{ task, here uint32 }
 }
 
 // sharing is the memory that the programs and the probers' threads both use, so that neither asks the other.
@@ -49,9 +49,10 @@ func (s *sharing) ask(n int) { atomic.OrUint64(&s.open, 1<<(n%mostTargets)) }
 // shut closes it, where nothing is watched any more.
 func (s *sharing) shut() { atomic.StoreUint64(&s.open, 0) }
 
-func (s *sharing) reader(n int) int {
+func (s *sharing) reader(n int) Reader {
 	if n >= mostTargets {
-		return 0
+		return Reader{}
 	}
-	return int(atomic.LoadUint32(&s.readers[n]))
+	last := &s.readers[n]
+	return Reader{int(atomic.LoadUint32(&last.task)), int(atomic.LoadUint32(&last.here))}
 }

@@ -1,7 +1,9 @@
 package trace
 
 import (
+	"bytes"
 	"net/netip"
+	"os"
 	"os/exec"
 	"runtime"
 	"slices"
@@ -271,8 +273,8 @@ func TestOnlyWhileATargetIsAskedItsPacketsAreRecorded(t *testing.T) {
 	with(t, gated, Options{}, func(t *testing.T, b *bed, source Source) {
 		way, _ := b.connect(source)
 		b.probe(way)
-		if reader := source.Reader(0); reader != b.thread {
-			t.Errorf("task %d read the request, and %d is said to", b.thread, reader)
+		if reader := source.Reader(0); reader.Here != b.thread || reader.Task == 0 {
+			t.Errorf("task %d read the request, and %+v is said to", b.thread, reader)
 		}
 		b.source = nil // so that the next probe is not announced
 		sent, answered := b.probe(way)
@@ -283,6 +285,17 @@ func TestOnlyWhileATargetIsAskedItsPacketsAreRecorded(t *testing.T) {
 			t.Errorf("the programs took %v of a CPU, %v", share, known)
 		}
 	})
+}
+
+func TestTheReaderIsToldByItsNumberInAnotherNamespaceOfProcesses(t *testing.T) {
+	nest := []string{"unshare", "--pid", "--fork", "--mount-proc"}
+	same := []string{os.Args[0], "-test.run", "^TestOnlyWhileATargetIsAskedItsPacketsAreRecorded$", "-test.v"}
+	for _, command := range [][]string{slices.Concat(nest, same), slices.Concat(nest, nest, same)} {
+		told, err := exec.Command(command[0], command[1:]...).CombinedOutput()
+		if err != nil || !bytes.Contains(told, []byte("--- PASS")) {
+			t.Errorf("%v: %v\n%s", command, err, told)
+		}
+	}
 }
 
 func TestWhileAnotherTargetIsAskedThisOnesTasksAreNotRecorded(t *testing.T) {

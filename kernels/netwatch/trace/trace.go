@@ -75,6 +75,10 @@ type Facilities struct {
 	Kernel  string            `json:"kernel"`
 }
 
+// Reader is a task by its number in the root namespace of processes, as events have it, and by that in this program's,
+// where the node has one of its own; 0: not known.
+type Reader struct{ Task, Here int }
+
 // Source is an open source of events. It watches nothing until Watch is called.
 type Source interface {
 	// Watch replaces what is watched: packets between one of ports (the probers', in any network namespace) and a
@@ -85,8 +89,8 @@ type Source interface {
 	// Ask is called before target number n is asked: from then until the answer is at the prober's socket everything
 	// about it is recorded, and between only which of its tasks were made to stop. Ftrace records always.
 	Ask(n int)
-	// Reader is the task that read target number n's last request, 0: not known.
-	Reader(n int) int
+	// Reader is the task that read target number n's last request.
+	Reader(n int) Reader
 	// Cost is what share of a CPU the programs took while they were looked at for so long; false: that is not known.
 	Cost(long time.Duration) (float64, bool)
 	// Window gives the events of [from, to] (CLOCK_MONOTONIC) in the order of time, all that the kernel had written when

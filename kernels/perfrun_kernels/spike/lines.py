@@ -161,13 +161,14 @@ class Container:
 class Task:
     """What a thread was doing at the alarm: ``state`` is /proc's letter; ``ran``, of a ready one, that it had a CPU.
 
-    ``ran`` is None where that is not known.
+    ``ran`` is None where that is not known. ``where``, of one that sleeps, is the kernel's function in which it does.
     """
 
     pid: int
     state: str
     cpu: int
     ran: bool | None = None
+    where: str = ""
 
 
 @attrs.frozen
@@ -276,7 +277,7 @@ def _state(data: Mapping[str, Any]) -> State:
         for each in data["containers"] or ()
     )  # fmt: skip
     tasks = tuple(
-        Task(each["pid"], each["state"], each.get("cpu", 0), each.get("ran")) for each in data.get("tasks") or ()
+        Task(each["pid"], each["state"], each.get("cpu", 0), each.get("ran"), each.get("where", "")) for each in data.get("tasks") or ()
     )
     return State(data["spike"], data["at_ns"], containers, tuple(data.get("qdiscs") or ()), tasks)
 

@@ -22,6 +22,9 @@ from perfrun_kernels.spike.path import Step
 STAGES: Final[tuple[SpikeStage, ...]] = get_args(SpikeStage)
 _MS: Final = 1e6
 
+_BLOCKED: Final = "D"
+"""The state of a thread that waits for the kernel itself, as for a lock or a disk, and never for a packet."""
+
 
 @attrs.frozen
 class Located:
@@ -118,20 +121,34 @@ def _serving(
     end = min(step.end, spike.deadline)
     held = tasks.longest(tasks.stretches(pid, seen.events, step.start, end, spike.sent, looked_at))
     at = attrs.evolve(step, start=held.start, end=step.end if held.end == end else held.end)
-    ready = any(each.pid == pid and each.state == "R" for each in looked_at)
-    return _held(spike, seen, at, held, own, _name(seen.events, pid), ready=ready)
+    at_alarm = next((each for each in looked_at if each.pid == pid), None)
+    return _held(spike, seen, at, held, own, _name(seen.events, pid), at_alarm)
 
 
 def _held(
-    spike: Spike, seen: Events, at: Step, held: tasks.Stretch, own: Container | None, name: str, *, ready: bool
+    spike: Spike, seen: Events, at: Step, held: tasks.Stretch, own: Container | None, name: str, at_alarm: Task | None
 ) -> Located:
     if held.state == "frozen" or (own is not None and own.frozen and held.state != "running"):
         return _frozen(at, name)
     if held.guessed and own is not None and (own.throttled or own.throttled_ns):
         return _throttled(at, own, name)
-    if held.guessed and ready:
+    if held.guessed and at_alarm is not None and at_alarm.state == "R":
         return _unknown(spike, f"{name} could run, and whether it had a CPU was not seen", at)
+    asleep = held.state == "asleep" and not held.ran
+    if asleep and held.guessed and at_alarm is None:
+        # It may have been woken before the probe was sent, when that was not recorded.
+        return _unknown(spike, f"nothing was heard of {name}, and what it was doing at the alarm was not seen", at)
+    if asleep:
+        return _asleep(at, name, at_alarm if held.guessed else None)
     return _by_itself(spike, seen, at, held, own, name)
+
+
+def _asleep(at: Step, name: str, at_alarm: Task | None) -> Located:
+    place = f" in {at_alarm.where}" if at_alarm is not None and at_alarm.where else ""
+    if at_alarm is not None and at_alarm.state == _BLOCKED:
+        return Located("application", f"{name} was blocked{place}, and did not wait for the request", at.start, at.end)
+    slept = f", which slept{place}" if place else ""
+    return Located("wakeup", f"the request was at the socket, and nobody woke {name}{slept}", at.start, at.end)
 
 
 def _by_itself(spike: Spike, seen: Events, at: Step, held: tasks.Stretch, own: Container | None, name: str) -> Located:
@@ -139,9 +156,7 @@ def _by_itself(spike: Spike, seen: Events, at: Step, held: tasks.Stretch, own: C
         return _waiting(spike, at, held, own, name, idle=tasks.idle(held, seen.events))
     if held.state == "running":
         return Located("application", f"{name} had the CPU for {_ms(held.end - held.start)}", at.start, at.end)
-    if held.ran:
-        return Located("application", f"{name} ran, and then waited for something else than the CPU", at.start, at.end)
-    return Located("wakeup", f"the request was at the socket, and nobody woke {name}", at.start, at.end)
+    return Located("application", f"{name} ran, and then waited for something else than the CPU", at.start, at.end)
 
 
 def _nobody(spike: Spike, own: Container | None, step: Step, events: Sequence[Event]) -> Located:

@@ -68,8 +68,8 @@ class Stream:
         self.state = attrs.evolve(self.state, containers=(attrs.evolve(self.state.containers[0], **more),))
         return self
 
-    def saw(self, state, *, ran=None, pid=NGINX):
-        self.state = attrs.evolve(self.state, tasks=(Task(pid, state, 1, ran),))
+    def saw(self, state, *, ran=None, pid=NGINX, where=""):
+        self.state = attrs.evolve(self.state, tasks=(Task(pid, state, 1, ran, where),))
         return self
 
     def spike(self, deadline=2000):

@@ -65,7 +65,7 @@ def test_a_bare_acknowledgement_is_no_packet_of_the_probe(stream):
 
 
 def test_a_task_that_nobody_wakes_is_a_matter_of_waking(stream):
-    found = located(stream.arrives())
+    found = located(stream.arrives().saw("S"))
     assert found.stage == "wakeup"
     assert "nobody woke nginx (4711)" in found.why
 
@@ -108,7 +108,10 @@ def test_a_task_that_was_taken_off_while_it_could_run_waits_too(stream):
         ({"state": "R", "ran": True}, "application", "nginx (4711) had the CPU for 2.0 ms"),
         ({"state": "R"}, "unknown", "whether it had a CPU was not seen"),
         ({"state": "S"}, "wakeup", "nobody woke nginx (4711)"),
-        ({"state": "R", "ran": False, "pid": 4712}, "wakeup", "nobody woke nginx (4711)"),
+        ({"state": "S", "where": "ep_poll"}, "wakeup", "nobody woke nginx (4711), which slept in ep_poll"),
+        ({"state": "D"}, "application", "nginx (4711) was blocked, and did not wait for the request"),
+        ({"state": "D", "where": "pipe_write"}, "application", "nginx (4711) was blocked in pipe_write"),
+        ({"state": "S", "pid": 4712}, "unknown", "nothing was heard of nginx (4711), and what it was doing"),
     ],
 )
 def test_a_task_without_any_event_did_all_the_time_what_it_did_at_the_alarm(stream, task, stage, sentence):

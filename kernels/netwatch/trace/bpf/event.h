@@ -17,6 +17,7 @@ enum {
 	SHORTEST = 67,
 	LONGEST = 16384,
 	TARGETS = 64, // that have a bit in open
+	NESTED = 4, // namespaces of processes, one in the other, within which a task's number is looked for
 	DROPS = 2, // reasons from here on are drops: 0 and 1 are "not dropped" and "consumed"
 	WAIT_NS = 1000000000, // who runs on a CPU that a task waits for is told for no longer
 };
@@ -56,6 +57,7 @@ struct look {
 // Put in when the programs are loaded.
 const volatile u8 has_state = 1;  // sched_switch says in which state the task before was
 const volatile u8 has_reason = 1; // kfree_skb says why
+const volatile u32 processes = 0; // the namespace of processes in which the agent looks for tasks
 const volatile u32 mask = 0;      // of the number of places that each CPU has for events, a power of two
 
 // What the probers' threads read and write too, as memory.
@@ -63,7 +65,10 @@ struct shared {
 	// A bit for each target that is being asked. Of one that is not, only tasks that are made to stop are recorded: most
 	// of the time nothing is under way that could be late, and all the rest would be written in vain.
 	u64 open;
-	u32 readers[TARGETS]; // the task that read target n's last request
+	// The task that read target n's last request, by its number in the root namespace, and in the agent's (0: not known).
+	struct {
+		u32 task, here;
+	} readers[TARGETS];
 } shared SEC(".data.shared");
 
 u8 ports[8192];  // a bit for each port: one of the probers'

@@ -89,12 +89,28 @@ struct thread_info {
 	u32 cpu;
 } BY_NAME;
 
+struct pid_namespace {
+	struct ns_common ns;
+} BY_NAME;
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+};
+
+// A task's numbers: one in the root namespace of processes, and one in each that is nested in it down to its own.
+struct pid {
+	u32 level;
+	struct upid numbers[1];
+} BY_NAME;
+
 struct task_struct {
 	struct thread_info thread_info;
 	u32 __state;
 	int pid;
 	char comm[16];
 	struct nsproxy *nsproxy;
+	struct pid *thread_pid;
 } BY_NAME;
 
 // As before Linux 5.16 and 5.14.

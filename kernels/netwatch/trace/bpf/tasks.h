@@ -41,6 +41,22 @@ inline u32 queue_of(struct task_struct *task)
 	return CALL(old, cpu);
 }
 
+// The task's number where the agent looks for it: a node may be a container, with a namespace of processes of its own.
+inline u32 here(struct task_struct *task)
+{
+	struct pid *pid = CALL(task, thread_pid);
+	u32 level = CALL(pid, level);
+	struct upid *numbers = __builtin_preserve_access_index(&pid->numbers[0]);
+#pragma unroll
+	for (u32 i = 0; i < NESTED; i++) {
+		struct upid one = {};
+		bpf_probe_read_kernel(&one, sizeof(one), numbers + i);
+		if (i <= level && CALL(one.ns, ns.inum) == processes)
+			return one.nr;
+	}
+	return 0;
+}
+
 TRACEPOINT(skb_copy_datagram_iovec) int recv(u64 *ctx) // (skb, len): in the task that reads
 {
 	struct sk_buff *skb = (void *)ctx[0];
@@ -57,8 +73,11 @@ TRACEPOINT(skb_copy_datagram_iovec) int recv(u64 *ctx) // (skb, len): in the tas
 	bpf_get_current_comm(e.comm, sizeof(e.comm));
 	stamp(&e, RECV);
 	emit(&e);
-	if (e.dir == REQUEST && target <= TARGETS)
-		shared.readers[(target - 1) % TARGETS] = e.pid;
+	if (e.dir == REQUEST && target <= TARGETS) {
+		u32 n = (target - 1) % TARGETS;
+		shared.readers[n].here = here(task);
+		shared.readers[n].task = e.pid;
+	}
 	return 0;
 }
 
