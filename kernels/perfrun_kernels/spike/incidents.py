@@ -5,7 +5,7 @@ Each answer is given as soon as its evidence is there, and its moment is noted o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import attrs
 
@@ -131,15 +131,3 @@ class Watch:
     def _answer(self, incident: Incident) -> None:
         if self.facilities is not None:
             self.incidents[incident.spike.id] = self.solve(incident, self.facilities)
-
-
-def caused(made: Made, incidents: list[Incident], longest: int) -> Iterator[Incident]:
-    """Yield the spikes that happened while an injection held its pod up, in the order of their alarms.
-
-    An injection is in effect a little before that is seen, so that it counts from its order on. One that was never
-    said to be undone ends after ``longest`` nanoseconds.
-    """
-    until = made.undone if made.undone is not None else made.injection.at + longest
-    for each in sorted(incidents, key=lambda each: each.spike.at):
-        if made.injection.ordered <= each.spike.at and each.spike.sent <= until:
-            yield each

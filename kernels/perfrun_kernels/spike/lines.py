@@ -277,7 +277,8 @@ def _state(data: Mapping[str, Any]) -> State:
         for each in data["containers"] or ()
     )  # fmt: skip
     tasks = tuple(
-        Task(each["pid"], each["state"], each.get("cpu", 0), each.get("ran"), each.get("where", "")) for each in data.get("tasks") or ()
+        Task(each["pid"], each["state"], each.get("cpu", 0), each.get("ran"), each.get("where", ""))
+        for each in data.get("tasks") or ()
     )
     return State(data["spike"], data["at_ns"], containers, tuple(data.get("qdiscs") or ()), tasks)
 

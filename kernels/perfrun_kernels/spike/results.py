@@ -16,10 +16,11 @@ import attrs
 from perfrun_kernels.contract import SPIKE_TRUTH, Attachment, Histogram, Scalar, Table
 from perfrun_kernels.program import Fact, Measurement
 from perfrun_kernels.spike import picture, timeline, trace
-from perfrun_kernels.spike.incidents import Incident, Made, Watch, caused
+from perfrun_kernels.spike.incidents import Incident, Made, Watch
 from perfrun_kernels.spike.locate import STAGES
 from perfrun_kernels.spike.order import KINDS, Pod, SpikeOrder
 from perfrun_kernels.spike.solving import pod_name
+from perfrun_kernels.spike.sorting import Sorted, sort
 
 ANSWERS: Final = (
     "detected", "detect_s", "identified", "identify_s", "answer_pod", "answer_container", "located", "locate_s",
@@ -57,30 +58,6 @@ class Setting:
     def unix(self, moment: int) -> float:
         """Return a moment of CLOCK_MONOTONIC (ns) in seconds since the epoch."""
         return (self.clocks.realtime + moment - self.clocks.monotonic) * _NS
-
-
-@attrs.frozen
-class Sorted:
-    """The spikes of a watch: by injection (None: it showed none), elsewhere meanwhile, and those that nobody made."""
-
-    injections: Sequence[tuple[Made, Incident | None]]
-    elsewhere: Sequence[Incident]
-    natural: Sequence[Incident]
-
-
-def sort(watch: Watch, longest: int) -> Sorted:
-    """Return to which injection each spike belongs: the first one of its pod is its answer."""
-    every = [each for each in watch.incidents.values() if not each.false_alarm]
-    taken: set[int] = set()
-    first: list[tuple[Made, Incident | None]] = []
-    elsewhere: list[Incident] = []
-    for made in watch.made:
-        spikes = [each for each in caused(made, every, longest) if each.spike.id not in taken]
-        taken.update(each.spike.id for each in spikes)
-        own = [each for each in spikes if each.spike.ip == made.injection.pod_ip]
-        first.append((made, own[0] if own else None))
-        elsewhere.extend(each for each in spikes if each not in own)
-    return Sorted(first, elsewhere, [each for each in every if each.spike.id not in taken])
 
 
 def measurement(watch: Watch, setting: Setting, pieces: Mapping[int, bytes], node: str, finished: int) -> Measurement:
@@ -178,6 +155,7 @@ def _scalars(watch: Watch, setting: Setting, counts: Mapping[str, Any], found: S
         "false_alarms": Scalar("alarms", float(false)),
         "injections.ordered": Scalar("spikes", float(ordered)),
         "injections.done": Scalar("spikes", float(len(found.injections))),
+        "injections.overlaid": Scalar("spikes", float(len(found.overlaid))),
         "cpu": Scalar("s", float(counts.get("cpu_seconds", 0.0))),
         "events.lost": Scalar("events", float(counts.get("lost_events", 0))),
         "late.max": Scalar("s", float(counts.get("late_max_us", 0)) * 1e-6),
@@ -217,6 +195,10 @@ def _facts(watch: Watch, setting: Setting, found: Sorted) -> dict[str, Fact]:
     facts |= {f"refused.{each.kind}": f"{each.reason}: {each.message}" for each in watch.refused}
     for index, (made, incident) in enumerate(found.injections):
         facts[f"injection.{index}"] = f"{made.injection.kind} {made.injection.round}: {sentence(incident)}"
+    facts |= {
+        f"overlaid.{made.injection.kind}.{made.injection.round}": sentence(incident)
+        for made, incident in found.overlaid
+    }
     for name, incidents in (("natural", found.natural), ("elsewhere", found.elsewhere)):
         facts |= {f"{name}.{index}": sentence(each) for index, each in enumerate(incidents)}
     return facts

@@ -28,6 +28,7 @@ def facts_of(record: Record, result: Result, evidence: Evidence) -> dict[str, JS
     facts: dict[str, JSON] = {
         "spikes_made": len(record.made),
         "spikes_ordered": record.ordered,
+        "spikes_overlaid": record.overlaid,
         "spikes_that_nobody_made": len(record.natural),
         "spikes_in_other_pods_meanwhile": len(record.elsewhere),
         "containers": {kind: _right(spikes, "identify") for kind, spikes in groups.items()},

@@ -54,12 +54,16 @@ class Spike:
 
 @attrs.frozen
 class Record:
-    """All spikes: those that were ``made``, ``natural`` ones, and those in other pods while one was held up."""
+    """All spikes: those that were ``made``, ``natural`` ones, and those in other pods while one was held up.
+
+    ``overlaid`` are how many more were made while their pod was held up by something else already.
+    """
 
     made: tuple[Spike, ...]
     natural: tuple[Spike, ...]
     elsewhere: tuple[Spike, ...]
     ordered: int
+    overlaid: int
     refused: Mapping[str, str]
 
 
@@ -74,6 +78,7 @@ def record_of(result: Result) -> Record:
         natural=_spikes(result, "natural"),
         elsewhere=_spikes(result, "elsewhere"),
         ordered=int(number(result, "injections.ordered") or 0),
+        overlaid=int(number(result, "injections.overlaid") or 0),
         refused={
             name.removeprefix("refused."): str(why) for name, why in result.facts.items() if name.startswith("refused.")
         },

@@ -80,7 +80,9 @@ def _nothing(claim: Claim, record: Record, spikes: Sequence[Spike], asked: Answe
     """Return why there is nothing to be measured: a reason and a sentence."""
     made = bool(claim.parameters["inject"])
     if not spikes and made:
-        why = "; ".join(f"{kind}: {each}" for kind, each in sorted(record.refused.items())) or "no kind took effect"
+        why = "; ".join(f"{kind}: {each}" for kind, each in sorted(record.refused.items())) or (
+            "pods were held up by something else each time" if record.overlaid else "no kind took effect"
+        )
         return "NothingInjected", f"none of the spikes that were to be made took effect ({why})"
     if not spikes:
         return "NoSpike", (
@@ -137,9 +139,11 @@ def _note(record: Record, spikes: Sequence[Spike], asked: Answer) -> str:
     parts = [told or f"slowest: {slowest}"]
     if not slowest.kind:
         parts.append("none was made, so they are scored against what is proven")
-    elif len(record.made) < record.ordered:
+    elif (done := len(record.made) + record.overlaid) < record.ordered:
         without = f", no {', no '.join(sorted(record.refused))}" if record.refused else ""
-        parts.append(f"{len(record.made)} of {record.ordered} could be made{without}")
+        parts.append(f"{done} of {record.ordered} could be made{without}")
+    if record.overlaid:
+        parts.append(f"{record.overlaid} made while the pod was held up by something else already, and left out")
     return "; ".join(parts)
 
 

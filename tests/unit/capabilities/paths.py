@@ -78,7 +78,8 @@ class Path:
         counts = {
             "scheduled": scheduled, "sent": sent, "refused": self.refused, "unsent": self.unsent,
             "received": sent - self.lost - self.overflowed, "overflowed": self.overflowed, "lost": self.lost,
-            "duplicates": self.duplicates, "reordered": self.reordered, "answered": timed, "marked": sent, "timestamped": timed,
+            "duplicates": self.duplicates, "reordered": self.reordered, "answered": timed, "marked": sent,
+            "timestamped": timed,
         }  # fmt: skip
         at = begins + packets["at"]
         scalars = {name: Scalar("packets", float(count)) for name, count in counts.items()} | {

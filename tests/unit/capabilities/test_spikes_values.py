@@ -220,6 +220,19 @@ def test_a_kind_that_could_not_be_made_is_told_and_the_others_are_judged() -> No
     assert found.facts["not_made"] == {"nfqueue": "NoNfqueue: not there"}
 
 
+def test_spikes_that_fell_on_another_are_told_and_left_out() -> None:
+    counts = {"injections.ordered": Scalar("", 3.0), "injections.overlaid": Scalar("", 1.0)}
+    found = measured("locate", result([Spike(), Spike(round=1)], scalars=counts))
+    assert found.samples == 2
+    assert found.note.endswith("1 made while the pod was held up by something else already, and left out")
+    assert "could be made" not in found.note
+    assert found.facts["spikes_overlaid"] == 1
+    none = measure(claim("locate"), Evidence(result=result([], scalars=counts), fault=fault()))
+    assert isinstance(none, NotMeasured)
+    assert none.reason == "NothingInjected"
+    assert "held up by something else each time" in none.message
+
+
 def test_a_spike_in_a_pod_that_is_nobodys_is_told_as_such() -> None:
     found = watched("detect", Spike(pod=-1))
     assert isinstance(found, Measured)

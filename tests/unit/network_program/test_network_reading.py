@@ -115,8 +115,8 @@ def test_overflows_that_were_no_requests_are_no_gain():
     counted = {"received": 98, "duplicates": 0, "reordered": 0, "overflowed": 5}
     report = {
         "server": counted, "scheduled": 100, "sent": 100, "refused": 0, "unsent": 0, "answered": 98, "rate": 100.0,
-        "answers_overflowed": 0, "round_trips": [6409], "marked": 1, "started_at": 1.0, "finished_at": 2.0, "address": "::1",
-        "device": "lo", "mtu": 1500, "same_kernel": True, "histograms": {},
+        "answers_overflowed": 0, "round_trips": [6409], "marked": 1, "started_at": 1.0, "finished_at": 2.0,
+        "address": "::1", "device": "lo", "mtu": 1500, "same_kernel": True, "histograms": {},
     }  # fmt: skip
     part = client.packets(report, Packets(0.0, 1.0, 100.0, 64))
     assert (part.scalars["overflowed"].value, part.scalars["lost"].value) == (2, 0)
