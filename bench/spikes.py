@@ -144,7 +144,8 @@ def _inject(lab: Lab, kept: Kept, state: str, left: int, say: Say) -> None:
     found = [attrs.asdict(each) for each in scoring.outcomes(result, lab.names(), truth=0)]
     if not found:
         raise RuntimeError(f"{state}: no spike took effect: {_refused(result)}")
-    told = {name: _scalar(result, name) for name in ("false_alarms", "deadline", "interval.max", "cost.mean")}
+    asked = ("false_alarms", "deadline", "interval.max", "cost.mean", "injections.overlaid")
+    told = {name: _scalar(result, name) for name in asked}
     source = str(result.facts.get("source", "unknown"))
     kept.add(state, found)
     kept.add(AGENTS[state], [{"rounds": rounds, "source": source, **told}])

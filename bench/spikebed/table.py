@@ -68,6 +68,9 @@ def _state(state: str, kept: Kept, say: Say) -> list[Row]:
             f"{state}: container told wrong, % of {len(found)}", [not e.place_right for e in found], CONTAINER_WRONG
         ),
         _share(f"{state}: stage told wrong, % of {len(found)}", [not e.stage_right for e in found], STAGE_WRONG),
+        _alone(
+            f"{state}: left out, as the pod was held up already", sum(each["injections.overlaid"] for each in agents), 0
+        ),
         _alone(f"{state}: false alarms meanwhile", sum(each["false_alarms"] for each in agents), 0),
         _row(f"{state}: deadline of a probe", [1000 * each["deadline"] for each in agents], 0),
         _row(f"{state}: longest interval of probes", [1000 * each["interval.max"] for each in agents], 0),
