@@ -44,6 +44,9 @@ BLOCK: Final = 10
 SURE: Final = 2.576
 """Standard errors of an interval of 99 %."""
 
+CONGESTION: Final = ("--congestion", "cubic")
+"""Linux's own. Where BBR is the default, which sends at the pace that it has estimated, what is lost is its misjudging."""
+
 CLIENTS: Final = 2
 CONNECTIONS: Final = 16
 """Of each client. Together they have more to ask than one pod of a small machine answers."""
@@ -166,7 +169,7 @@ def _watching(node: Node, pods: tuple[Pod, ...]) -> Iterator[subprocess.Popen[st
 
 @contextlib.contextmanager
 def _loaded(client: Pod, pod: Pod, load: Load) -> Iterator[None]:
-    iperf = ["iperf3", "--client", pod.address, "--time", "3600", "--parallel", "2", "--interval", "60"]
+    iperf = ["iperf3", "--client", pod.address, "--time", "3600", "--parallel", "2", "--interval", "60", *CONGESTION]
     ask = [sys.executable, str(Path(__file__).with_name("asking.py")), pod.address, str(PORT), PATH, str(CONNECTIONS)]
     with contextlib.ExitStack() as stack:
         if load == "iperf3":
