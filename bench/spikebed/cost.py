@@ -45,7 +45,7 @@ SURE: Final = 2.576
 """Standard errors of an interval of 99 %."""
 
 CONGESTION: Final = ("--congestion", "cubic")
-"""Linux's own. Where BBR is the default, which sends at the pace that it has estimated, what is lost is its misjudging."""
+"""Linux's own. BBR, where that is the default, sends at an estimated pace: what is lost is its misjudging."""
 
 CLIENTS: Final = 2
 CONNECTIONS: Final = 16

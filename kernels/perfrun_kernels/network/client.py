@@ -164,7 +164,7 @@ def throughput(slices: Sequence[Throughput]) -> Part:
             "cpu.client": _per(gbit, sum(each.cpu_client for each in slices)),
             "cpu.server": _per(gbit, sum(each.cpu_server for each in slices)),
         },
-        facts={},
+        facts={"congestion": ", ".join(sorted({each.congestion for each in slices if each.congestion}))},
         tables={"slices": Table(columns, [[float(getattr(each, name) or 0.0) for name in columns] for each in slices])},
     )
 

@@ -36,6 +36,7 @@ class Throughput:
     """One slice: ``rates`` in Gbit/s by interval at the receiver; ``gbit`` received; CPU in seconds of either side.
 
     ``started`` is in seconds since the epoch; ``retransmits`` are segments, None where the kernel does not count them.
+    ``congestion`` is the sender's congestion control, empty where iperf3 does not tell: it may halve the rest.
     """
 
     started: float
@@ -45,6 +46,7 @@ class Throughput:
     retransmits: float | None
     cpu_client: float
     cpu_server: float
+    congestion: str
 
 
 def find() -> str:
@@ -119,6 +121,7 @@ def read(report: Mapping[str, Any], started: float) -> Throughput:
             retransmits=float(sent["retransmits"]) if "retransmits" in sent else None,
             cpu_client=cpu["host_total"] / 100 * sent["seconds"],
             cpu_server=cpu["remote_total"] / 100 * received["seconds"],
+            congestion=str(end.get("sender_tcp_congestion", "")),
         )
     except (KeyError, TypeError) as error:
         msg = f"iperf3's report lacks {error}: use iperf3 3.9 or newer on both sides"

@@ -163,7 +163,7 @@ def _throughput(claim: Claim, result: Result, confidence: float) -> Figure | Not
     told = (
         f"{found.value:.3g} Gbit/s ({_bound(lower)} to {_bound(found.upper)}) in {len(slices)} slices, {again}, "
         f"CPU per Gbit {_known(result, 'cpu.client', '.3f')} s sending and {_known(result, 'cpu.server', '.3f')} s "
-        f"receiving, MTU {result.facts.get('mtu')}"
+        f"receiving, MTU {result.facts.get('mtu')}, congestion control {result.facts.get('congestion') or 'not told'}"
     )
     return Figure(
         value=found.value * factor, lower=lower * factor, upper=found.upper * factor,

@@ -165,5 +165,5 @@ def _cost(claim: Claim, main: Figure, host: Figure, confidence: float) -> str:
 
 
 def _about(result: Result | None) -> dict[str, JSON]:
-    names = ("device", "mtu", "kernel", "same_kernel", "iperf3", "streams", "packet_bytes")
+    names = ("device", "mtu", "kernel", "same_kernel", "iperf3", "streams", "congestion", "packet_bytes")
     return {name: result.facts[name] for name in names if result is not None and name in result.facts}

@@ -101,7 +101,10 @@ class Path:
             series={"rtt.kernel": Series("s", rtts.tolist()), "throughput": Series("Gbit/s", rates, starts)},
             scalars=scalars, histograms=nanoseconds,
             tables={"slices": Table(["started", "seconds", "gbit", "retransmits", "cpu_client", "cpu_server"], rows)},
-            facts={"device": "eth0", "mtu": 1450, "kernel": "6.18", "same_kernel": False, "streams": 4},
+            facts={
+                "device": "eth0", "mtu": 1450, "kernel": "6.18", "same_kernel": False, "streams": 4,
+                "congestion": "cubic",
+            },
         )  # fmt: skip
         data = {name: getattr(base, name) for name in base.__dataclass_fields__}
         return Result(**{**data, **changes})

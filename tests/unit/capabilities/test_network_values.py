@@ -227,7 +227,8 @@ def test_facts_show_the_paths_side_by_side_and_what_the_container_network_costs(
         assert measured.facts["mtu"] == 1450
     assert "p99 in the qdisc" in latency.facts["other node"]
     assert latency.facts["container network costs"].startswith("+")
-    assert "CPU per Gbit 0.110 s sending and 0.130 s receiving, MTU 1450" in rate.facts["host network"]
+    told = rate.facts["host network"]
+    assert "CPU per Gbit 0.110 s sending and 0.130 s receiving, MTU 1450, congestion control cubic" in told
     share = float(rate.facts["container network costs"].partition(" %")[0])
     assert share == pytest.approx(70, abs=4)
 

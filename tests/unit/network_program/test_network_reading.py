@@ -22,6 +22,7 @@ def told(**changed):
         "sum_sent": {"seconds": 2.0, "bytes": 2.5e9, "retransmits": 7},
         "sum_received": {"seconds": 2.0, "bytes": 2.25e9},
         "cpu_utilization_percent": {"host_total": 90.0, "remote_total": 45.0},
+        "sender_tcp_congestion": "bbr",
     }
     intervals = [interval(0.5, 8), interval(0.5, 10), interval(0.5, 9), interval(0.5, 9), interval(0.02, 50)]
     return {"end": end, "server_output_json": {"intervals": intervals}, **changed}
@@ -59,6 +60,7 @@ def test_slices_are_put_together_by_what_was_received():
     assert both.scalars["cpu.client"].value == pytest.approx(0.1)
     assert both.scalars["cpu.server"].value == pytest.approx(0.05)
     assert [row[0] for row in both.tables["slices"].rows] == [5.0, 9.0]
+    assert both.facts == {"congestion": "bbr"}
 
 
 def test_what_is_not_counted_is_said_to_be_unknown():
