@@ -43,7 +43,8 @@ func (f *freezer) do(*Record, time.Duration) (int64, error) {
 	}
 	// Its tasks stop one by one from now on; that all of them did is the proof, not the moment.
 	at := node.Now()
-	for give := at + int64(seen); node.Now() < give; {
+	// Whoever looks goes ahead of them, and takes a lock that they need: they get their turn in between.
+	for give := at + int64(seen); node.Now() < give; node.Pause(node.Now() + int64(100*time.Microsecond)) {
 		if frozen(group) {
 			return at, nil
 		}
