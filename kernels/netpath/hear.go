@@ -76,7 +76,7 @@ func (r *receiver) begin(start time.Time) (func(), error) {
 }
 
 func (r *receiver) take(in packet) {
-	got, errno := r.socket.receive(in, 0)
+	got, errno := r.socket.receive(in)
 	at := int64(time.Since(r.start))
 	if errno != 0 && errno != unix.ECONNREFUSED {
 		return

@@ -162,7 +162,7 @@ func (s *sender) offer() {
 		}
 		s.socket.drain(s.left)
 		if due := int64(float64(next) * gap); next < len(s.packets) {
-			sleep(due - s.now())
+			sleep(min(due-s.now(), shortNanos))
 		}
 	}
 }

@@ -69,7 +69,7 @@ func (s *server) serve(stop *atomic.Bool) (*ServeReport, error) {
 	defer s.socket.close()
 	into, out := make(packet, 1<<16), make(packet, mostBytes)
 	for !stop.Load() && time.Now().UnixNano() < s.endAt {
-		got, errno := s.socket.receive(into, 0)
+		got, errno := s.socket.receive(into)
 		s.dropped = max(s.dropped, got.dropped)
 		if errno == 0 && into[:got.length].valid() {
 			s.answer(into[:got.length], out[:min(max(got.length, leastBytes), mostBytes)], got.at)

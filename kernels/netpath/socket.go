@@ -151,13 +151,13 @@ func (s *socket) limitReads(nanos int64) error {
 }
 
 // receive reads one packet, and keeps its sender as the peer that reply answers.
-func (s *socket) receive(into packet, flags int) (arrival, unix.Errno) {
+func (s *socket) receive(into packet) (arrival, unix.Errno) {
 	buffer := unix.Iovec{Base: &into[0], Len: uint64(len(into))}
 	header := unix.Msghdr{
 		Name: (*byte)(unsafe.Pointer(&s.peer)), Namelen: unix.SizeofSockaddrInet6, Iov: &buffer, Iovlen: 1,
 		Control: &s.control[0], Controllen: controlSize,
 	}
-	n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&header)), uintptr(flags))
+	n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&header)), 0)
 	if errno != 0 {
 		return arrival{}, errno
 	}

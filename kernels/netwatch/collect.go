@@ -129,18 +129,16 @@ func (c *collector) snapshot(pod *pod, id int) stateLine {
 // tasks are what the threads are doing that may serve the pod's probes: one that neither stops nor goes on meanwhile has
 // no events.
 func (c *collector) tasks(pod *pod) []node.Task {
-	if reader := c.source.Reader(pod.number); reader.Here > 0 {
-		task, there := node.LookAt(reader.Here)
-		if !there {
-			return []node.Task{}
-		}
-		// Events have its other number.
-		task.PID = reader.Task
-		return []node.Task{task}
-	}
 	found, suspects := []node.Task{}, pod.space.Tasks()
+	reader := c.source.Reader(pod.number)
+	if reader.Here > 0 {
+		suspects = []int{reader.Here}
+	}
 	for _, thread := range suspects[:min(len(suspects), mostLooked)] {
 		if task, there := node.LookAt(thread); there {
+			if thread == reader.Here {
+				task.PID = reader.Task // which is its number in events
+			}
 			found = append(found, task)
 		}
 	}

@@ -116,7 +116,7 @@ func (s *spinner) awaitHold(long time.Duration, switches func() uint64) (int64, 
 	var left uint64
 	var ran int64
 	looked := node.Now()
-	for give := looked + int64(seen); looked < give; node.Pause(node.Now() + int64(100*time.Microsecond)) {
+	for give := looked + int64(seen); looked < give; node.Pause(node.Now() + resolution) {
 		now := node.Now()
 		if times := switches(); times != left {
 			left, ran = times, looked

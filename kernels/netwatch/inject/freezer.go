@@ -12,6 +12,9 @@ type freezer struct{ saved Saved }
 // seen is for how long an effect is waited for.
 const seen = 100 * time.Millisecond
 
+// resolution is how long to wait before it is looked for again.
+const resolution = int64(100 * time.Microsecond)
+
 func (f *freezer) prepare(target Target, record *Record) error {
 	group, err := groupOf("freezer", target)
 	if err != nil {
@@ -44,7 +47,7 @@ func (f *freezer) do(*Record, time.Duration) (int64, error) {
 	// Its tasks stop one by one from now on; that all of them did is the proof, not the moment.
 	at := node.Now()
 	// Whoever looks goes ahead of them, and takes a lock that they need: they get their turn in between.
-	for give := at + int64(seen); node.Now() < give; node.Pause(node.Now() + int64(100*time.Microsecond)) {
+	for give := at + int64(seen); node.Now() < give; node.Pause(node.Now() + resolution) {
 		if frozen(group) {
 			return at, nil
 		}

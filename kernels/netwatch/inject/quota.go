@@ -22,7 +22,6 @@ const (
 	enough      = quotaMicros * 800 // nanoseconds; the kernel may count the last ones later
 	mostPeriod  = 20 * time.Millisecond
 	standing    = int64(2500 * time.Microsecond)
-	resolution  = int64(100 * time.Microsecond)
 	runUp       = 5 * time.Millisecond
 )
 

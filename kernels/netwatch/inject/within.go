@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"perfrun.dev/netwatch/node"
 )
 
 var errNoDevice = unix.ENODEV
@@ -66,9 +68,6 @@ func find(space uint32) (netns.NsHandle, error) {
 }
 
 func number(path string) uint32 {
-	var about unix.Stat_t
-	if unix.Stat(path, &about) != nil {
-		return 0
-	}
-	return uint32(about.Ino)
+	found, _ := node.Inode(path)
+	return found
 }

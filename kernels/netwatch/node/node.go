@@ -40,6 +40,13 @@ func rootMount(process string) string {
 	return ""
 }
 
+// Inode is the number of a file, and of the namespace that one in /proc stands for.
+func Inode(path string) (uint32, error) {
+	var about unix.Stat_t
+	err := unix.Stat(path, &about)
+	return uint32(about.Ino), err
+}
+
 // origin is what CLOCK_MONOTONIC showed when Go's clock showed started: both go at the same pace, and Go's is read
 // without a system call.
 var origin, started = clocks()

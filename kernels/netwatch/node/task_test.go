@@ -46,7 +46,7 @@ func seen(t *testing.T, thread int, state string, ran *bool) Task {
 
 func TestAThreadThatSleepsIsSeenToSleep(t *testing.T) {
 	thread := confined(t, "sleep", "60")
-	task := seen(t, thread, "S", nil)
+	var task Task
 	// The kernel may leave one that has just fallen asleep on its CPU's queue for a while.
 	for range 200 {
 		if task = seen(t, thread, "S", nil); task.Where != "" {

@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netns"
-	"golang.org/x/sys/unix"
 
 	"perfrun.dev/netwatch/node"
 )
@@ -59,7 +58,7 @@ func Read(pids []int) (Map, error) {
 }
 
 func read(pids []int) (Map, error) {
-	own, err := inode("/proc/thread-self/ns/net")
+	own, err := node.Inode("/proc/thread-self/ns/net")
 	if err != nil {
 		return Map{}, fmt.Errorf("this process's network namespace is not seen: %w", err)
 	}
@@ -106,7 +105,7 @@ func processes() (map[uint32][]int, error) {
 			continue
 		}
 		// One that just ended is of no interest.
-		if space, err := inode(fmt.Sprintf("/proc/%d/ns/net", pid)); err == nil {
+		if space, err := node.Inode(fmt.Sprintf("/proc/%d/ns/net", pid)); err == nil {
 			members[space] = append(members[space], pid)
 		}
 	}
@@ -114,12 +113,6 @@ func processes() (map[uint32][]int, error) {
 		slices.Sort(each)
 	}
 	return members, nil
-}
-
-func inode(path string) (uint32, error) {
-	var about unix.Stat_t
-	err := unix.Stat(path, &about)
-	return uint32(about.Ino), err
 }
 
 func (s *Space) group() {

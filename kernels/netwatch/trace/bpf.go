@@ -13,6 +13,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
+
+	"perfrun.dev/netwatch/node"
 )
 
 var (
@@ -105,9 +107,13 @@ func (s *bpfSource) load(source string, cpus int, places uint64) error {
 	spec.Maps["waiting"].MaxEntries = uint32(cpus)
 	spec.Maps["current"].MaxEntries = uint32(cpus)
 	spec.Maps["events"].MaxEntries = uint32(uint64(cpus) * places)
+	processes, err := node.Inode("/proc/self/ns/pid")
+	if err != nil {
+		return fmt.Errorf("the namespace of processes is unknown: %w", err)
+	}
 	err = errors.Join(
 		spec.Variables["has_state"].Set(s.kernel.arguments("sched_switch") > 3),
-		spec.Variables["processes"].Set(processes()),
+		spec.Variables["processes"].Set(processes),
 		spec.Variables["mask"].Set(uint32(places-1)),
 		spec.Variables["has_reason"].Set(s.kernel.arguments("kfree_skb") > 2),
 	)

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"perfrun.dev/netwatch/node"
 )
 
 // scene is who takes part in what ftrace watches.
@@ -28,11 +28,9 @@ func newScene(targets []Target, ports []uint16) (s scene, err error) {
 		devices: map[string]int{}, probers: map[int32]bool{}, askers: map[netip.AddrPort]netip.Addr{},
 		ports: map[uint16]bool{}, targets: targets, servers: map[int32]int{},
 	}
-	var space unix.Stat_t
-	if err := unix.Stat("/proc/thread-self/ns/net", &space); err != nil {
+	if s.netns, err = node.Inode("/proc/thread-self/ns/net"); err != nil {
 		return s, fmt.Errorf("the prober's network namespace is unknown: %w", err)
 	}
-	s.netns = uint32(space.Ino)
 	devices, err := net.Interfaces()
 	if err != nil {
 		return s, fmt.Errorf("the prober's devices are unknown: %w", err)

@@ -53,15 +53,6 @@ func (k *kernelTypes) reason(number uint32) string {
 	return fmt.Sprintf("reason %d", number)
 }
 
-// processes is the namespace of processes in which this one looks for others.
-func processes() uint32 {
-	var about unix.Stat_t
-	if unix.Stat("/proc/self/ns/pid", &about) != nil {
-		return 0
-	}
-	return uint32(about.Ino)
-}
-
 func kernelRelease() string {
 	var name unix.Utsname
 	if unix.Uname(&name) != nil {

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import attrs
 
+from perfrun_kernels.contract import SPIKE_TRUTH, SpikeStage
 from perfrun_kernels.spike import lines
 from perfrun_kernels.spike.identify import Identified
 from perfrun_kernels.spike.lines import Answer, Events, Facilities, Injection, Line, Ready, Refused, State, Topology
@@ -47,6 +48,11 @@ class Made:
 
     injection: Injection
     undone: int | None = None
+
+    @property
+    def truth(self) -> SpikeStage:
+        """Return the stage in which the injection is to be found."""
+        return SPIKE_TRUTH[self.injection.kind]  # type: ignore[index]
 
 
 Solve = Callable[[Incident, Facilities], Incident]

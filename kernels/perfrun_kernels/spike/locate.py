@@ -134,18 +134,19 @@ def _held(
         return _throttled(at, own, name)
     if held.guessed and at_alarm is not None and at_alarm.state == "R":
         return _unknown(spike, f"{name} could run, and whether it had a CPU was not seen", at)
-    asleep = held.state == "asleep" and not held.ran
-    if asleep and held.guessed and at_alarm is None:
-        # It may have been woken before the probe was sent, when that was not recorded.
-        return _unknown(spike, f"nothing was heard of {name}, and what it was doing at the alarm was not seen", at)
-    if asleep:
-        return _asleep(at, name, at_alarm if held.guessed else None)
+    if held.state == "asleep" and not held.ran:
+        return _asleep(spike, at, held, name, at_alarm)
     return _by_itself(spike, seen, at, held, own, name)
 
 
-def _asleep(at: Step, name: str, at_alarm: Task | None) -> Located:
-    place = f" in {at_alarm.where}" if at_alarm is not None and at_alarm.where else ""
-    if at_alarm is not None and at_alarm.state == _BLOCKED:
+def _asleep(spike: Spike, at: Step, held: tasks.Stretch, name: str, at_alarm: Task | None) -> Located:
+    if not held.guessed:
+        return Located("wakeup", f"the request was at the socket, and nobody woke {name}", at.start, at.end)
+    if at_alarm is None:
+        # It may have been woken before the probe was sent, when that was not recorded.
+        return _unknown(spike, f"nothing was heard of {name}, and what it was doing at the alarm was not seen", at)
+    place = f" in {at_alarm.where}" if at_alarm.where else ""
+    if at_alarm.state == _BLOCKED:
         return Located("application", f"{name} was blocked{place}, and did not wait for the request", at.start, at.end)
     slept = f", which slept{place}" if place else ""
     return Located("wakeup", f"the request was at the socket, and nobody woke {name}{slept}", at.start, at.end)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import attrs
 
-from perfrun_kernels.contract import SPIKE_TRUTH, Attachment, Histogram, Scalar, Table
+from perfrun_kernels.contract import Attachment, Histogram, Scalar, Table
 from perfrun_kernels.program import Fact, Measurement
 from perfrun_kernels.spike import picture, timeline, trace
 from perfrun_kernels.spike.incidents import Incident, Made, Watch
@@ -100,7 +100,7 @@ def _injection(made: Made, incident: Incident | None, setting: Setting) -> list[
     right = whose is not None and whose.pod is not None and whose.pod.ip == injection.pod_ip
     if right and injection.container_id and whose is not None:
         right = whose.container is not None and whose.container.id == injection.container_id
-    located = where is not None and where.stage == SPIKE_TRUTH[injection.kind]  # type: ignore[index]
+    located = where is not None and where.stage == made.truth
     return row + _answers(incident, injection.at, setting.order.pods, identified=right, located=located)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
-from perfrun_kernels.contract import SPIKE_TRUTH
 from perfrun_kernels.spike.incidents import Incident, Made, Watch
 
 
@@ -36,10 +35,10 @@ def sort(watch: Watch, longest: int) -> Sorted:
     elsewhere: list[Incident] = []
     overlaid: list[tuple[Made, Incident]] = []
     for made in watch.made:
-        spikes = [each for each in caused(made, every, longest) if each.spike.id not in taken]
+        spikes = [each for each in _caused(made, every, longest) if each.spike.id not in taken]
         own = [each for each in spikes if each.spike.ip == made.injection.pod_ip]
         elsewhere.extend(each for each in spikes if each not in own)
-        if own and there_before(made, own[0]):
+        if own and _there_before(made, own[0]):
             overlaid.append((made, own[0]))
             spikes.remove(own[0])
         else:
@@ -48,7 +47,7 @@ def sort(watch: Watch, longest: int) -> Sorted:
     return Sorted(first, elsewhere, [each for each in every if each.spike.id not in taken], overlaid)
 
 
-def caused(made: Made, incidents: list[Incident], longest: int) -> Iterator[Incident]:
+def _caused(made: Made, incidents: list[Incident], longest: int) -> Iterator[Incident]:
     """Yield the spikes that happened while an injection held its pod up, in the order of their alarms.
 
     An injection is in effect a little before that is seen, so that it counts from its order on.
@@ -59,9 +58,9 @@ def caused(made: Made, incidents: list[Incident], longest: int) -> Iterator[Inci
             yield each
 
 
-def there_before(made: Made, incident: Incident) -> bool:
+def _there_before(made: Made, incident: Incident) -> bool:
     """Return whether a spike cannot be the injection's: it is of another stage, and began before that was ordered."""
     where = incident.located
-    if where is None or where.stage in ("unknown", SPIKE_TRUTH[made.injection.kind]):  # type: ignore[index]
+    if where is None or where.stage in ("unknown", made.truth):
         return False
     return where.start < made.injection.ordered
