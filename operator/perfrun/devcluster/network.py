@@ -35,6 +35,21 @@ def free_slot(taken: set[int]) -> int:
     )
 
 
+def remove_link(name: str) -> None:
+    """Remove a link of the host, and with it the other end, if it is still there.
+
+    The kernel does so with the other end's namespace, which connections that nobody closed keep for minutes.
+
+    Raises:
+        DevClusterError: the link stays.
+    """
+    done = subprocess.run(["ip", "link", "delete", "dev", name], check=False, capture_output=True, text=True)
+    if done.returncode != 0 and link_exists(name):
+        raise DevClusterError(
+            f"link {name} of the cluster stays: {done.stderr.strip()}; remove it with `ip link delete`"
+        )
+
+
 def link_exists(name: str) -> bool:
     """Whether the host has a link of that name."""
     return subprocess.run(["ip", "link", "show", "dev", name], check=False, capture_output=True).returncode == 0

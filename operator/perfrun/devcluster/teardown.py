@@ -1,7 +1,7 @@
 """Taking a cluster down, finished or half made: end its first process, and remove what the kernel does not.
 
-The kernel ends every process of the cluster's process namespace with its first one, then frees mounts, network
-namespaces and links. Left are cgroup directories and files.
+The kernel ends every process of the cluster's process namespace with its first one, then frees mounts and network
+namespaces. Left are the host's link, cgroup directories and files.
 """
 
 import contextlib
@@ -9,7 +9,6 @@ import os
 import select
 import shutil
 import signal
-import time
 from pathlib import Path
 
 from perfrun.devcluster import cgroups, network
@@ -18,7 +17,6 @@ from perfrun.devcluster.layout import cluster_root
 from perfrun.devcluster.state import ClusterState, ProcessId, load
 
 _SECONDS_TO_END = 20.0
-_LINK_SECONDS = 5.0
 
 
 def end_processes(state: ClusterState) -> None:
@@ -63,15 +61,8 @@ def clear(root: Path, name: str) -> None:
     state = load(root, name)
     if state is not None:
         end_processes(state)
-        _wait_for_link(state.layout.host_link)
+        network.remove_link(state.layout.host_link)
         cgroups.remove(state.layout.cgroup)
     directory = cluster_root(root, name)
     if directory.exists():
         shutil.rmtree(directory)
-
-
-def _wait_for_link(link: str) -> None:
-    # Namespaces are freed in the background, a moment after their last process.
-    deadline = time.monotonic() + _LINK_SECONDS
-    while network.link_exists(link) and time.monotonic() < deadline:
-        time.sleep(0.02)
