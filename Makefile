@@ -9,7 +9,7 @@ BIN := .venv/bin
 CLUSTER ?= perfrun
 PYTEST_ARGS ?=
 
-.PHONY: help demo test setup lint format test-unit test-full generate bench down clean
+.PHONY: help demo test setup lint format test-unit test-gpu test-full generate bench down clean
 
 help: ## show this list
 	@printf 'perfrun: SLOs written as Gherkin, proven on a live Kubernetes.\n\n'
@@ -41,6 +41,9 @@ generate: setup ## rewrite generated files: crds, the chart's copy of them, exam
 
 test-unit: setup ## only the tests that need no cluster; seconds
 	@$(BIN)/pytest -m 'not full and not cluster and not contract' $(PYTEST_ARGS)
+
+test-gpu: setup ## what only a machine with an NVIDIA GPU can show: the kernels, NVML, features judged on the GPU
+	@$(BIN)/pytest tests/gpu tests/unit/kernels $(PYTEST_ARGS)
 
 test-full: setup lint ## every test, the long ones too
 	@$(BIN)/pytest $(PYTEST_ARGS)

@@ -22,7 +22,7 @@ if not Path("/dev/nvidiactl").exists():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 ROOT = Path(__file__).parents[1]
-RUNGS = ("unit", "contract", "cluster")
+RUNGS = ("unit", "gpu", "contract", "cluster")
 NODES = 6
 """Five that serve, as the first row of fault tolerance wants, and one from which load comes."""
 

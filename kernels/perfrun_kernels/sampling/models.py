@@ -176,6 +176,10 @@ def _read(path: Path, device: torch.device, dtype: str, capacity: int) -> Decode
 
 
 def _decoder(model: Any, device: torch.device, dtype: str, digest: str, *, seeded: bool) -> Decoder:
+    if device.type == "cuda":
+        # torch prefers cuDNN's attention on some cards. It makes a plan for each shape, and decoding has another shape
+        # at every step: on an H100 that kept the host busy for 3 ms a layer, four fifths of a step.
+        torch.backends.cuda.enable_cudnn_sdp(enabled=False)
     module: torch.nn.Module = model.to(device).eval().requires_grad_(requires_grad=False)
     return Decoder(module, model.config, device, dtype, digest, seeded)
 
