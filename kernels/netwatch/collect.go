@@ -48,8 +48,8 @@ func newCollector(pods []*pod, source trace.Source, lines *lines) *collector {
 	return &collector{pods: pods, source: source, lines: lines, open: map[int]*spike{}, ready: make(chan *spike, mostReady)}
 }
 
-// run ends when news is closed.
-func (c *collector) run(news <-chan probe.News) {
+// run ends when news is closed. The bell is rung whenever there is something new about it.
+func (c *collector) run(news <-chan probe.News, bell *node.Bell) {
 	// A processor kept busy by a real-time task must not keep this from being seen.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -58,33 +58,40 @@ func (c *collector) run(news <-chan probe.News) {
 	writing.Go(c.writeEvents)
 	defer writing.Wait()
 	defer close(c.ready)
-	ticker := time.NewTicker(between)
-	defer ticker.Stop()
-	for {
-		var due <-chan time.Time
-		if at := c.nextDue(); at > 0 {
-			due = time.After(time.Duration(at - node.Now()))
+	for looked := node.Now(); ; bell.Wait(c.nextDue(looked + int64(between))) {
+		if !c.takeAll(news) {
+			c.collectDue(1 << 62)
+			return
 		}
-		select {
-		case each, more := <-news:
-			if !more {
-				c.collectDue(1 << 62)
-				return
-			}
-			c.take(each)
-		case <-due:
-			c.collectDue(node.Now())
-		case <-ticker.C:
+		now := node.Now()
+		c.collectDue(now)
+		if now >= looked+int64(between) {
 			c.look()
+			looked = now
 		}
 	}
 }
 
-func (c *collector) nextDue() int64 {
-	var next int64
+// takeAll takes what there is, and says whether more may come.
+func (c *collector) takeAll(news <-chan probe.News) bool {
+	for {
+		select {
+		case each, more := <-news:
+			if !more {
+				return false
+			}
+			c.take(each)
+		default:
+			return true
+		}
+	}
+}
+
+// nextDue is when something is to be collected, or next if nothing is before.
+func (c *collector) nextDue(next int64) int64 {
 	for _, each := range c.open {
-		if at := each.news.At + later; !each.collected && (next == 0 || at < next) {
-			next = at
+		if at := each.news.At + later; !each.collected {
+			next = min(next, at)
 		}
 	}
 	return next

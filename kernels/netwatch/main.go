@@ -11,7 +11,8 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
-	"time"
+
+	"golang.org/x/sys/unix"
 
 	"perfrun.dev/netwatch/inject"
 	"perfrun.dev/netwatch/node"
@@ -85,8 +86,14 @@ func watchCommand() int {
 
 // untilOrphaned ends the watch when its parent ends, whichever of the parent's threads started it.
 func untilOrphaned(cancel func()) {
-	for parent := os.Getppid(); os.Getppid() == parent; {
-		time.Sleep(50 * time.Millisecond)
+	parent, forever := os.Getppid(), -1
+	process, err := unix.PidfdOpen(parent, 0)
+	if err != nil {
+		// Linux before 5.3, or a parent outside of this namespace of processes: one that is none is waited for in vain.
+		process, forever = -1, 50
+	}
+	for os.Getppid() == parent {
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}, forever)
 	}
 	cancel()
 }

@@ -36,11 +36,12 @@ type qdiscState struct {
 type container struct {
 	id, name, path        string
 	cpu, freezer, cpuset  node.Group
+	stat                  *node.Gauge
 	throttled, throttling uint64 // when last looked at in calm times
 }
 
 func newContainer(id, name, path string) *container {
-	c := &container{id: id, name: name, path: path}
+	c := &container{id: id, name: name, path: path, stat: &node.Gauge{}}
 	groups, err := node.ReadHierarchies()
 	if err != nil || path == "" {
 		return c
@@ -49,6 +50,7 @@ func newContainer(id, name, path string) *container {
 	c.cpu, _ = groups.Group("cpu", path)
 	c.freezer, _ = groups.Group("freezer", path)
 	c.cpuset, _ = groups.Group("cpuset", path)
+	c.stat = c.cpu.Gauge("cpu.stat")
 	c.look()
 	return c
 }
@@ -57,11 +59,12 @@ func (c *container) look() { c.throttled, c.throttling = c.counts() }
 
 // counts is how often the group was throttled, and for how many nanoseconds.
 func (c *container) counts() (times, nanos uint64) {
-	counters := c.cpu.Counters("cpu.stat")
 	if c.cpu.Version == 2 {
-		return counters["nr_throttled"], 1000 * counters["throttled_usec"]
+		seen := c.stat.Read("nr_throttled", "throttled_usec")
+		return seen[0], 1000 * seen[1]
 	}
-	return counters["nr_throttled"], counters["throttled_time"]
+	seen := c.stat.Read("nr_throttled", "throttled_time")
+	return seen[0], seen[1]
 }
 
 func (c *container) state() containerState {

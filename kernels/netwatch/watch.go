@@ -46,13 +46,19 @@ type watch struct {
 	crew   *probe.Crew
 	budget *budget
 	news   chan probe.News
+	bell   *node.Bell // rung for news
 	mutex  sync.Mutex
 	ports  []uint16 // of the probers
 	told   []trace.Target
 }
 
 func runWatch(ctx context.Context, c *Config, l *lines) error {
-	w := &watch{config: c, lines: l, news: make(chan probe.News, 4096), ports: make([]uint16, len(c.Pods))}
+	bell, err := node.NewBell()
+	if err != nil {
+		return err
+	}
+	defer bell.Close()
+	w := &watch{config: c, lines: l, news: make(chan probe.News, 4096), bell: bell, ports: make([]uint16, len(c.Pods))}
 	pids := make([]int, 0, len(c.Pods))
 	for _, each := range c.Pods {
 		pids = append(pids, each.PID)
@@ -80,7 +86,7 @@ func runWatch(ctx context.Context, c *Config, l *lines) error {
 		return err
 	}
 	var collecting sync.WaitGroup
-	collecting.Go(func() { newCollector(w.pods, w.source, l).run(w.news) })
+	collecting.Go(func() { newCollector(w.pods, w.source, l).run(w.news, bell) })
 	keeping, enough := context.WithCancel(ctx)
 	var kept sync.WaitGroup
 	kept.Go(func() { w.budget.run(keeping) })
@@ -89,6 +95,7 @@ func runWatch(ctx context.Context, c *Config, l *lines) error {
 	kept.Wait()
 	total := finish()
 	close(w.news)
+	bell.Ring()
 	collecting.Wait()
 	w.end(total, ctx.Err() != nil, failed == nil)
 	return failed
@@ -99,7 +106,7 @@ func (w *watch) startProbers() (finish func() probe.Books) {
 	var probers []*probe.Prober
 	for index, each := range w.pods {
 		told := func(port uint16) { w.port(index, port) }
-		each.prober = probe.New(index, each.address(w.config.Probe.Port), w.config.Probe.Path, told, w.source, w.news)
+		each.prober = probe.New(index, each.address(w.config.Probe.Port), w.config.Probe.Path, told, w.source, w.tell)
 		probers = append(probers, each.prober)
 	}
 	w.crew = probe.NewCrew(millis(w.config.Probe.Interval), probers...)
@@ -109,6 +116,16 @@ func (w *watch) startProbers() (finish func() probe.Books) {
 		w.crew.Stop()
 		return <-total
 	})
+}
+
+// tell is told by the probers' thread what is new.
+func (w *watch) tell(news probe.News) {
+	select {
+	case w.news <- news:
+	default:
+		// Nobody has read thousands of news: one more is of no use, and waiting would be a lie about the next probe.
+	}
+	w.bell.Ring()
 }
 
 // port is told by a prober before it uses a new one.

@@ -3,6 +3,7 @@ package node
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -62,6 +63,19 @@ func TestCountersAndWritesOfAGroup(t *testing.T) {
 	}
 	if nothing := group.Counters("cpu.stat")["nr"]; nothing != 0 {
 		t.Errorf("a part of a name was taken for it: %d", nothing)
+	}
+	gauge := group.Gauge("cpu.stat")
+	if seen := gauge.Read("throttled_time", "nr", "nr_throttled"); !slices.Equal(seen, []uint64{12, 0, 3}) {
+		t.Errorf("the gauge shows %d", seen)
+	}
+	if err := group.Write("cpu.stat", "nr_throttled 4\n"); err != nil {
+		t.Fatal(err)
+	}
+	if seen := gauge.Read("nr_throttled"); seen[0] != 4 {
+		t.Errorf("the gauge shows %d, and 4 is the number now", seen[0])
+	}
+	if seen := group.Gauge("memory.stat").Read("anon"); seen[0] != 0 {
+		t.Errorf("a file that is not there shows %d", seen[0])
 	}
 	if err := group.Write("cpu.max", "1"); err == nil {
 		t.Error("a file that the kernel does not have was made")

@@ -12,7 +12,7 @@ type seeing struct{ asked atomic.Int64 }
 func (s *seeing) Ask(int) { s.asked.Add(1) }
 
 func crewOf(t *testing.T, sight Trace, interval time.Duration) (*Prober, *Crew, func() Books) {
-	p := New(0, newServer(t, nil).address(t), "/", func(uint16) {}, sight, make(chan News, 100))
+	p := New(0, newServer(t, nil).address(t), "/", func(uint16) {}, sight, func(News) {})
 	crew := NewCrew(interval, p)
 	books := make(chan Books, 1)
 	go func() { books <- crew.Run() }()

@@ -71,7 +71,7 @@ type Prober struct {
 	request []byte
 	told    func(port uint16)
 	trace   Trace
-	news    chan<- News
+	tell    func(News)
 
 	deadline  atomic.Int64 // 0: no alarms yet
 	calmSince atomic.Int64 // 0: not calm
@@ -102,12 +102,12 @@ type Prober struct {
 	failing     int64 // since when connections fail, 0: they do not
 }
 
-// New makes the prober that asks for path. told learns of each local port before it is used; news has room, and is
-// never waited for.
-func New(number int, to netip.AddrPort, path string, told func(uint16), trace Trace, news chan<- News) *Prober {
+// New makes the prober that asks for path. told learns of each local port before it is used. tell is told the news, and
+// must not wait for anybody: a probe may be due.
+func New(number int, to netip.AddrPort, path string, told func(uint16), trace Trace, tell func(News)) *Prober {
 	request := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: perfrun-netwatch\r\n\r\n", path, to)
 	return &Prober{
-		number: number, to: to, request: []byte(request), told: told, trace: trace, news: news,
+		number: number, to: to, request: []byte(request), told: told, trace: trace, tell: tell,
 		taken: make(chan *hdr.Histogram, 1), buffer: make([]byte, 64<<10), books: Books{Latency: NewHistogram()},
 	}
 }
@@ -217,14 +217,6 @@ func (p *Prober) alarm(now int64) {
 func (p *Prober) disturbed() {
 	p.calmSince.Store(0)
 	p.goodSince = 0
-}
-
-func (p *Prober) tell(news News) {
-	select {
-	case p.news <- news:
-	default:
-		// Nobody has read thousands of news: one more is of no use, and waiting would be a lie about the next probe.
-	}
 }
 
 func (p *Prober) send(now int64) {

@@ -53,7 +53,7 @@ func (blind) Ask(int) {}
 // start runs a prober; the function ends it.
 func start(to netip.AddrPort, told func(uint16)) (*Prober, chan News, func() Books) {
 	news := make(chan News, 100)
-	p := New(0, to, "/", told, blind{}, news)
+	p := New(0, to, "/", told, blind{}, func(each News) { news <- each })
 	crew := NewCrew(time.Millisecond, p)
 	books := make(chan Books, 1)
 	go func() { books <- crew.Run() }()
@@ -112,7 +112,7 @@ func TestASpikeIsToldWhileItLastsAndItsAnswerAfterwards(t *testing.T) {
 func TestAProbeThatWasDueMeanwhileIsSentOnceTheOneBeforeIsAnswered(t *testing.T) {
 	const interval = int64(100 * time.Millisecond)
 	s := newServer(t, nil)
-	p := New(0, s.address(t), "/", func(uint16) {}, blind{}, make(chan News, 100))
+	p := New(0, s.address(t), "/", func(uint16) {}, blind{}, func(News) {})
 	p.next = node.Now()
 	until := func(now int64, done func() bool) {
 		for range 1000 {
