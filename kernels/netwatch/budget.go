@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,13 +19,19 @@ const (
 	sample = 20 * time.Millisecond
 	// slowest is the longest interval that a budget leads to.
 	slowest = 25 * time.Millisecond
+	// looked is of how many seconds the usual one decides, once more than half of them are over: one in which a virtual
+	// machine did not run seems dear.
+	looked = 5
+	// leastWanted is the least share of the CPUs' time that others are taken to have wanted: /proc/stat counts roughly.
+	leastWanted = 0.01
 	// ticks a second of /proc/stat: the kernel's USER_HZ.
 	ticks = 100
 )
 
-// budget keeps what it costs to be watched within a share of the node's CPUs: the probers' thread, the answers to it, and
-// the programs that record. What nobody else wanted is taken from nobody. Where it would be more, probes are sent less
-// often, and it is told. What is done about a spike that came is no part of it.
+// budget keeps what others lose to being watched within a share of the node's CPUs: to the probers' thread, the answers to
+// it, and the programs that record. They lose it where they would have run: on a node that is idle half of the time, half
+// of it. Where it would be more, probes are sent less often, and it is told. What is done about a spike that came is no
+// part of it.
 type budget struct {
 	share    float64
 	cpus     float64
@@ -33,6 +40,7 @@ type budget struct {
 	crew     *probe.Crew
 	source   trace.Source
 	last     used
+	rounds   []float64 // CPU seconds that it took to ask all pods once, in the seconds before
 	books    budgetBooks
 }
 
@@ -41,7 +49,7 @@ type budgetBooks struct {
 	Looks    int           `json:"looks"`
 	Cost     float64       `json:"cost_mean"`  // share that it costs to be watched
 	CostMax  float64       `json:"cost_max"`   // of one second
-	Taken    float64       `json:"taken_mean"` // share that others would have had
+	Taken    float64       `json:"taken_mean"` // share that others lost
 	TakenMax float64       `json:"taken_max"`
 	Tracing  float64       `json:"tracing_mean"` // share that the programs had
 	Unknown  bool          `json:"tracing_unknown"`
@@ -104,12 +112,20 @@ func (b *budget) run(ctx context.Context) {
 func (b *budget) look(long, probed, idle time.Duration, tracing float64) {
 	part := func(time time.Duration) float64 { return float64(time) / float64(long) }
 	probing := part(probed)
-	cost := probing + tracing
-	b.books.add(cost/b.cpus, max(0, cost-part(idle))/b.cpus, tracing/b.cpus)
-	interval := stretched(b.interval, probing*b.crew.Interval().Seconds(), b.share*b.cpus+part(idle)-tracing)
+	cost, wanted := probing+tracing, max(leastWanted, 1-part(idle)/b.cpus)
+	b.books.add(cost/b.cpus, cost*wanted/b.cpus, tracing/b.cpus)
+	b.rounds = append(b.rounds, probing*b.crew.Interval().Seconds())
+	b.rounds = b.rounds[max(0, len(b.rounds)-looked):]
+	interval := b.interval
+	if len(b.rounds) > looked/2 {
+		interval = stretched(b.interval, median(b.rounds), b.share*b.cpus/wanted-tracing)
+	}
 	b.crew.SetInterval(interval)
 	b.books.Longest = max(b.books.Longest, interval)
 }
+
+// median is of values that are not sorted; of an even number the higher of two.
+func median(values []float64) float64 { return slices.Sorted(slices.Values(values))[len(values)/2] }
 
 // stretched is the interval in which all pods can be asked once for the CPU time that each round takes (seconds), with
 // so many CPUs for it.

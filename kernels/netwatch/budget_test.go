@@ -28,25 +28,65 @@ func TestTheIntervalIsStretchedToWhatTheBudgetAllows(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatOthersLackCountsAndAnIdleNodeIsProbedAsOrdered(t *testing.T) {
+func TestOnlyWhatOthersLoseCountsAndAnIdleNodeIsProbedAsOrdered(t *testing.T) {
+	const interval, ms = 2 * time.Millisecond, time.Millisecond
+	b := budget{share: 0.03, cpus: 2, interval: interval, crew: probe.NewCrew(interval)}
+	b.look(time.Second, 125*ms, 2*time.Second, 0.01)
+	if b.books.TakenMax > 0.001 || math.Abs(b.books.CostMax-0.0675) > 1e-9 {
+		t.Errorf("idle: %+v", b.books)
+	}
+	b.look(time.Second, 125*ms, 0, 0.01)
+	if math.Abs(b.books.TakenMax-0.0675) > 1e-9 {
+		t.Errorf("busy: %+v", b.books)
+	}
+	for _, each := range []struct {
+		about        string
+		probed, idle time.Duration
+		tracing      float64
+		want         time.Duration
+	}{
+		{"idle", 125 * ms, 2 * time.Second, 0.01, interval},
+		{"busy: 0.05 CPUs are left for what takes 0.125", 125 * ms, 0, 0.01, 5 * ms},
+		{"half idle: half is taken from others, so that 0.12 - 0.02 CPUs are allowed", 125 * ms, time.Second, 0.02, 2500 * time.Microsecond},
+		{"less than is allowed", 40 * ms, 0, 0.01, interval},
+	} {
+		b.rounds = nil
+		for range looked {
+			b.crew.SetInterval(interval)
+			b.look(time.Second, each.probed, each.idle, each.tracing)
+		}
+		if got := b.crew.Interval(); got != each.want {
+			t.Errorf("%s: %v, expected %v; %+v", each.about, got, each.want, b.books)
+		}
+	}
+	if b.books.Longest != 5*ms {
+		t.Errorf("the longest interval is %v", b.books.Longest)
+	}
+	// A round takes 0.25 ms: the fewer there are, the less it costs, and what keeps within the budget stays as it is.
+	b.rounds = nil
+	for range 3 * looked {
+		b.look(time.Second, 250*time.Microsecond*time.Second/b.crew.Interval(), 0, 0.01)
+	}
+	if got := b.crew.Interval(); got != 5*ms {
+		t.Errorf("in the end the interval is %v", got)
+	}
+}
+
+func TestOneDearSecondStretchesNothing(t *testing.T) {
 	const interval = 2 * time.Millisecond
 	b := budget{share: 0.03, cpus: 2, interval: interval, crew: probe.NewCrew(interval)}
-	b.look(time.Second, 125*time.Millisecond, time.Second, 0.01)
-	if b.crew.Interval() != interval || b.books.TakenMax != 0 || math.Abs(b.books.CostMax-0.0675) > 1e-9 {
-		t.Errorf("idle: %v, %+v", b.crew.Interval(), b.books)
+	for range looked {
+		b.look(time.Second, 50*time.Millisecond, 0, 0)
 	}
-	b.look(time.Second, 125*time.Millisecond, 0, 0.01)
-	// 0.05 CPUs are left for what takes 0.125.
-	if got := b.crew.Interval(); got != 5*time.Millisecond || b.books.Longest != got || math.Abs(b.books.TakenMax-0.0675) > 1e-9 {
-		t.Errorf("busy: %v, %+v", got, b.books)
+	for range looked / 2 {
+		b.look(time.Second, 500*time.Millisecond, 0, 0)
 	}
-	b.look(time.Second, 50*time.Millisecond, 0, 0.01)
-	if got := b.crew.Interval(); got != 5*time.Millisecond {
-		t.Errorf("kept: %v", got)
+	if got := b.crew.Interval(); got != interval {
+		t.Errorf("after few dear seconds: %v", got)
 	}
-	b.look(time.Second, 50*time.Millisecond, time.Second, 0.01)
-	if b.crew.Interval() != interval || b.books.Longest != 5*time.Millisecond {
-		t.Errorf("idle again: %v, %+v", b.crew.Interval(), b.books)
+	b.look(time.Second, 500*time.Millisecond, 0, 0)
+	if got := b.crew.Interval(); got <= interval {
+		t.Errorf("after many: %v", got)
 	}
 }
 

@@ -45,7 +45,8 @@ func (c *Crew) Began() error { return <-c.began }
 func (c *Crew) Stop() { c.stop.Store(true) }
 
 // Spent is the CPU time that probing took since it was last called, and how many probes were sent. Half of the turns are
-// as short as those of an idle node; see turns.
+// as short as those of an idle node; see turns. What it takes to be woken counts twice: most of that is finding the caches
+// cold, and whoever was interrupted finds them so as well.
 func (c *Crew) Spent() (time.Duration, int) {
 	sent := int64(0)
 	for _, each := range c.probers {
@@ -56,7 +57,7 @@ func (c *Crew) Spent() (time.Duration, int) {
 	// What is not awake in a turn is spent on falling asleep and waking up.
 	beside := max(0, cpu-c.before-total)
 	c.before = cpu
-	return beside + time.Duration(n)*median, int(sent)
+	return 2*beside + time.Duration(n)*median, int(sent)
 }
 
 // cpu is the time that the probers' thread has had a processor for.

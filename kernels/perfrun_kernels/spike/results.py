@@ -211,7 +211,7 @@ def _overhead(spent: Mapping[str, Any]) -> str:
     return (
         f"{100 * spent['cost_mean']:.2f} % of the node's CPUs (most {100 * spent['cost_max']:.2f} %), tracing "
         f"{tracing}, what the pods took to answer included; {100 * spent['taken_mean']:.2f} % (most "
-        f"{100 * spent['taken_max']:.2f} %) that others had no idle CPU for; interval of probes {kept}"
+        f"{100 * spent['taken_max']:.2f} %) lost to others; interval of probes {kept}"
     )
 
 
