@@ -31,8 +31,9 @@ from perfrun_kernels.spike.watching import PROGRAM
 Load = Literal["iperf3", "http"]
 
 TURN_SECONDS: Final = 0.04
-SETTLE_SECONDS: Final = 0.004
-"""After which a program that was let go on has sent its first probe."""
+SETTLE_SECONDS: Final = 0.02
+"""After which a program that was let go on has sent its first probe, and its other threads have fallen asleep again: it
+wakes them all, and each waits for one of the busy processors."""
 
 BUDGET_PERCENT: Final = 3.0
 """What targets have unless they say otherwise."""
