@@ -31,11 +31,25 @@ func programs(t *testing.T) map[string]int {
 	}
 }
 
+// settled are the programs once those of the test before are gone: the kernel frees them when all CPUs have left them.
+func settled(t *testing.T) map[string]int {
+	before := programs(t)
+	for range 20 {
+		time.Sleep(500 * time.Millisecond)
+		now := programs(t)
+		if maps.Equal(now, before) {
+			break
+		}
+		before = now
+	}
+	return before
+}
+
 func TestCloseLeavesNothing(t *testing.T) {
 	for _, name := range all {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t)
-			before := programs(t)
+			before := settled(t)
 			instances, err := Leftovers(false)
 			must(t, err)
 			source, err := Open(Options{Force: name})
