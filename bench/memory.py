@@ -28,7 +28,7 @@ from perfrun.api.plan import Claim
 from perfrun.api.verdicts import Verdict
 from perfrun.capabilities.base import Evidence
 from perfrun.capabilities.memory_values import measure
-from perfrun.judging.judge import judge
+from perfrun.judging.judge import Judgement, judge
 from perfrun.measuring.trends import Segment, growth
 from perfrun_kernels.contract import Result
 from perfrun_kernels.memory.allocators import CudaAllocator
@@ -105,18 +105,20 @@ def _verdicts(make: Make, runs: int, seconds: float, prefixes: int = 4) -> dict[
     """Return the verdicts on as many runs of an engine, by claim."""
     found: dict[str, list[Verdict]] = {name: [] for name in CLAIMS}
     for seed in range(runs):
-        result = _result(engines.watch(make, seconds, seed, prefixes))
+        watched = engines.watch(make, seconds, seed, prefixes)
         for name, claim in CLAIMS.items():
-            outcome = measure(claim, Evidence(result=result), CONFIDENCE)
-            found[name].append(judge(claim, outcome, Policy(accept_projected=True), CONFIDENCE).verdict)
+            found[name].append(judged(claim, watched).verdict)
     return found
 
 
-def _result(found: Measurement) -> Result:
-    return Result(
+def judged(claim: Claim, found: Measurement) -> Judgement:
+    """Return what a run would say of a claim about an engine that was watched, projections accepted."""
+    result = Result(
         run="bench", stage="s", attempt=1, outcome="Completed", started=found.started, finished=found.finished,
         scalars=dict(found.scalars), facts=dict(found.facts), tables=dict(found.tables),
     )  # fmt: skip
+    outcome = measure(claim, Evidence(result=result), CONFIDENCE)
+    return judge(claim, outcome, Policy(accept_projected=True), CONFIDENCE)
 
 
 def _whole(cards: int, least: int, most: int) -> float:

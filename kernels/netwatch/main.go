@@ -86,14 +86,15 @@ func watchCommand() int {
 
 // untilOrphaned ends the watch when its parent ends, whichever of the parent's threads started it.
 func untilOrphaned(cancel func()) {
-	parent, forever := os.Getppid(), -1
+	const look, forever = 50, -1 // milliseconds
+	parent, patience := os.Getppid(), forever
 	process, err := unix.PidfdOpen(parent, 0)
 	if err != nil {
-		// Linux before 5.3, or a parent outside of this namespace of processes: one that is none is waited for in vain.
-		process, forever = -1, 50
+		// Linux before 5.3, or a parent outside of this namespace of processes: its number has to be looked at.
+		process, patience = -1, look
 	}
 	for os.Getppid() == parent {
-		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}, forever)
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}, patience)
 	}
 	cancel()
 }

@@ -59,12 +59,9 @@ func (c *container) look() { c.throttled, c.throttling = c.counts() }
 
 // counts is how often the group was throttled, and for how many nanoseconds.
 func (c *container) counts() (times, nanos uint64) {
-	if c.cpu.Version == 2 {
-		seen := c.stat.Read("nr_throttled", "throttled_usec")
-		return seen[0], 1000 * seen[1]
-	}
-	seen := c.stat.Read("nr_throttled", "throttled_time")
-	return seen[0], seen[1]
+	// Of the last two a version of control groups has one, in its own unit.
+	seen := c.stat.Read("nr_throttled", "throttled_time", "throttled_usec")
+	return seen[0], seen[1] + 1000*seen[2]
 }
 
 func (c *container) state() containerState {
@@ -73,7 +70,7 @@ func (c *container) state() containerState {
 	if c.freezer.Version == 2 {
 		// Its tasks stop one by one, as soon as each gets to run: from the order on, or that of a group above it.
 		order, _ := c.freezer.Read("cgroup.freeze")
-		s.Frozen = order == "1" || c.freezer.Counters("cgroup.events")["frozen"] == 1
+		s.Frozen = order == "1" || c.freezer.Counter("cgroup.events", "frozen") == 1
 	} else {
 		text, _ := c.freezer.Read("freezer.state")
 		s.Frozen = text != "" && text != "THAWED"

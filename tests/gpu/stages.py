@@ -16,12 +16,13 @@ from perfrun.api.feature import Policy
 from perfrun.api.run import ScenarioStatus, StepStatus
 from perfrun.api.target import TargetSpec
 from perfrun.capabilities.base import Evidence
+from perfrun.cli.demo import merged
 from perfrun.judging.scenario import judge_scenario
 from perfrun.planning.compile import plan
-from perfrun_kernels.contract import Request, Result
+from perfrun_kernels.contract import REQUEST_ENV, TERMINATION_LOG_ENV, Request, Result
+from perfrun_kernels.runner import RESULT_PREFIX
 
 ROOT = Path(__file__).parents[2]
-PREFIX = "perfrun-result: "
 CONFIDENCE = 0.99
 PATIENCE_SECONDS = 420
 
@@ -52,16 +53,16 @@ def process(kind: str, parameters: Mapping[str, Any], seconds: float) -> Result:
     request = Request(run="gpu", stage=kind, attempt=1, kind=kind, parameters=dict(parameters), budget_seconds=seconds)
     done = subprocess.run(
         [sys.executable, "-m", "perfrun_kernels"],
-        env=os.environ | {"PERFRUN_REQUEST": request.to_json(), "PERFRUN_TERMINATION_LOG": "/dev/null"},
+        env=os.environ | {REQUEST_ENV: request.to_json(), TERMINATION_LOG_ENV: "/dev/null"},
         capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS,
     )  # fmt: skip
-    lines = [line for line in done.stdout.splitlines() if line.startswith(PREFIX)]
+    lines = [line for line in done.stdout.splitlines() if line.startswith(RESULT_PREFIX)]
     assert lines, done.stderr[-4000:]
-    return Result.from_json(lines[0].removeprefix(PREFIX))
+    return Result.from_json(lines[0].removeprefix(RESULT_PREFIX))
 
 
 def judged(
-    name: str, target: Mapping[str, Any] | None = None, program: Callable[..., Result] = process,
+    name: str, target: dict[str, Any] | None = None, program: Callable[..., Result] = process,
     policy: Policy | None = None,
 ) -> Answer:  # fmt: skip
     """Plan a feature file against the example target, run the program of each pod, and judge what they hand in.
@@ -79,12 +80,3 @@ def judged(
     evidence = {stage: Evidence(result=result, pod=stage) for stage, result in results.items()}
     scenarios = tuple(judge_scenario(each, evidence, policy or Policy(), CONFIDENCE) for each in made.scenarios)
     return Answer(scenarios, results)
-
-
-def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``under`` with what ``over`` says instead, at any depth."""
-    both = {
-        name: merged(under[name], value) if isinstance(value, Mapping) and name in under else value
-        for name, value in over.items()
-    }
-    return {**under, **both}

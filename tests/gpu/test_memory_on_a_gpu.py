@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
 import pytest
 import torch
-from memory import CLAIMS
+from memory import CLAIMS, judged
 from memorybed import engines
 from memorybed.caching import Caching
 
-from perfrun.api.feature import Policy
 from perfrun.api.verdicts import Verdict
-from perfrun.capabilities.base import Evidence
-from perfrun.capabilities.memory_values import measure
-from perfrun.judging.judge import Judgement, judge
-from perfrun_kernels.contract import Result
+from perfrun.judging.judge import Judgement
 from perfrun_kernels.memory.allocators import CudaAllocator
 from perfrun_kernels.paged.engine import PagedEngine
 
 SECONDS = 8.0
-CONFIDENCE = 0.99
 
 
 class Card:
@@ -45,25 +37,19 @@ def on_the_gpu(size: int) -> object:
     return torch.empty(size, dtype=torch.uint8, device="cuda")
 
 
-def leak(make: Any) -> Judgement:
-    found = engines.watch(make, SECONDS, device="cuda")
-    result = Result(
-        run="gpu", stage="s", attempt=1, outcome="Completed", started=found.started, finished=found.finished,
-        scalars=dict(found.scalars), facts=dict(found.facts), tables=dict(found.tables),
-    )  # fmt: skip
-    outcome = measure(CLAIMS["leak"], Evidence(result=result), CONFIDENCE)
-    return judge(CLAIMS["leak"], outcome, Policy(accept_projected=True), CONFIDENCE)
+def leak(make: engines.Make) -> Judgement:
+    # What libraries keep of the first seconds is no leak.
+    engines.watch(PagedEngine, 2.0, device="cuda")
+    return judged(CLAIMS["leak"], engines.watch(make, SECONDS, device="cuda"))
 
 
 def test_what_leaks_in_the_gpus_memory_fails() -> None:
-    engines.watch(PagedEngine, 2.0, device="cuda")
     found = leak(engines.leaking(64 << 10, on_the_gpu))
     assert found.verdict is Verdict.FAIL, found
     assert "GPU memory" in found.message, found
 
 
 def test_what_leaks_nothing_does_not_fail() -> None:
-    engines.watch(PagedEngine, 2.0, device="cuda")
     found = leak(PagedEngine)
     assert found.verdict is not Verdict.FAIL, found
 
@@ -80,11 +66,9 @@ def test_the_simulated_card_splits_and_merges_as_torch_does(lasting: int) -> Non
     on_it, simulated = CudaAllocator(device, lambda: None), CudaAllocator(torch.device("cpu"), lambda: None, made)
     engines.on_a_graphics_card(on_it, real, lambda: lasting, 50)
     engines.on_a_graphics_card(simulated, made, lambda: lasting, 50)
-    counted = functools.partial(dict.get, torch.cuda.memory_stats(device))
-    stats = made.memory_stats(device)
-    assert {name: counted(name) for name in stats if "current" in name} == {
-        name: value for name, value in stats.items() if "current" in name
-    }
+    counted = torch.cuda.memory_stats(device)
+    expected = {name: value for name, value in made.memory_stats(device).items() if "current" in name}
+    assert {name: counted[name] for name in expected} == expected
     assert on_it.scalars()["fragmentation.worst"] == simulated.scalars()["fragmentation.worst"]
     real.close()
     torch.cuda.empty_cache()

@@ -58,7 +58,7 @@ func (f *freezer) do(*Record, time.Duration) (int64, error) {
 // frozen: every task of the group stands still.
 func frozen(group node.Group) bool {
 	if group.Version == 2 {
-		return group.Counters("cgroup.events")["frozen"] == 1
+		return group.Counter("cgroup.events", "frozen") == 1
 	}
 	state, _ := group.Read("freezer.state")
 	return state == "FROZEN"

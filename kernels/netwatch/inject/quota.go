@@ -70,7 +70,7 @@ func (q *quota) do(_ *Record, lasts time.Duration) (int64, error) {
 	q.spinner.shared.letGo(node.Now() + int64(seen+lasts+overtime))
 	// A processor on which the child runs is held back at once, others when something next runs there.
 	q.spinner.awaitAll(runUp)
-	period, before := q.group.Counters("cpu.stat")["nr_periods"], q.used()
+	period, before := q.group.Counter("cpu.stat", "nr_periods"), q.used()
 	if err := q.limit(quotaMicros); err != nil {
 		return 0, refuse("NoQuota", "the container's CPU quota cannot be set: %v", err)
 	}
@@ -83,7 +83,7 @@ func (q *quota) do(_ *Record, lasts time.Duration) (int64, error) {
 		}
 		looked = node.Now()
 		// With a new period there is new time.
-		if now := q.group.Counters("cpu.stat")["nr_periods"]; now != period {
+		if now := q.group.Counter("cpu.stat", "nr_periods"); now != period {
 			period, before = now, used
 		}
 		if used-before > enough && looked-ran > standing {
@@ -96,7 +96,7 @@ func (q *quota) do(_ *Record, lasts time.Duration) (int64, error) {
 // used is the CPU time of the container so far, in nanoseconds.
 func (q *quota) used() int64 {
 	if q.group.Version == 2 {
-		return int64(1000 * q.group.Counters("cpu.stat")["usage_usec"])
+		return int64(1000 * q.group.Counter("cpu.stat", "usage_usec"))
 	}
 	text, _ := q.times.Read("cpuacct.usage")
 	used, _ := strconv.ParseInt(text, 10, 64)

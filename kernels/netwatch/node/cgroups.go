@@ -119,15 +119,10 @@ func (g Group) Read(name string) (string, error) {
 // Write sets one of the group's files.
 func (g Group) Write(name, value string) error { return WriteFile(g.File(name), value) }
 
-// Counters reads the numbers of a file of lines "name number"; those that are not there are 0.
-func (g Group) Counters(file string) map[string]uint64 {
-	found := map[string]uint64{}
-	text, _ := g.Read(file)
-	for line := range strings.Lines(text) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		found[name], _ = strconv.ParseUint(value, 10, 64)
-	}
-	return found
+// Counter reads one number of a file of lines "name number"; one that is not there is 0.
+func (g Group) Counter(file, name string) uint64 {
+	text, _ := os.ReadFile(g.File(file))
+	return numbers(text, name)[0]
 }
 
 // WriteFile writes to a file that the kernel made; it never makes one.

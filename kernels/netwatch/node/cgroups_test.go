@@ -58,10 +58,10 @@ func TestCountersAndWritesOfAGroup(t *testing.T) {
 	if err := os.WriteFile(group.File("cpu.stat"), []byte("nr_periods 7\nnr_throttled 3\nthrottled_time 12\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if times := group.Counters("cpu.stat")["nr_throttled"]; times != 3 {
+	if times := group.Counter("cpu.stat", "nr_throttled"); times != 3 {
 		t.Errorf("nr_throttled is %d", times)
 	}
-	if nothing := group.Counters("cpu.stat")["nr"]; nothing != 0 {
+	if nothing := group.Counter("cpu.stat", "nr"); nothing != 0 {
 		t.Errorf("a part of a name was taken for it: %d", nothing)
 	}
 	gauge := group.Gauge("cpu.stat")

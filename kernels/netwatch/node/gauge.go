@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"os"
+	"slices"
 	"strconv"
 )
 
@@ -21,17 +22,17 @@ func (g Group) Gauge(file string) *Gauge {
 
 // Read gives the numbers of names as they are now; those that are not there are 0.
 func (g *Gauge) Read(names ...string) []uint64 {
-	found := make([]uint64, len(names))
-	if g.file == nil {
-		return found
-	}
 	n, _ := g.file.ReadAt(g.text, 0)
-	for line := range bytes.Lines(g.text[:n]) {
+	return numbers(g.text[:n], names...)
+}
+
+// numbers gives those of names in lines "name number"; those that are not there are 0.
+func numbers(text []byte, names ...string) []uint64 {
+	found := make([]uint64, len(names))
+	for line := range bytes.Lines(text) {
 		name, value, _ := bytes.Cut(bytes.TrimSpace(line), []byte(" "))
-		for i, each := range names {
-			if string(name) == each {
-				found[i], _ = strconv.ParseUint(string(value), 10, 64)
-			}
+		if i := slices.IndexFunc(names, func(each string) bool { return each == string(name) }); i >= 0 {
+			found[i], _ = strconv.ParseUint(string(value), 10, 64)
 		}
 	}
 	return found

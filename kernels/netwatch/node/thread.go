@@ -68,8 +68,9 @@ func Pause(at int64) {
 const unhurried = 50 * time.Millisecond
 
 // Unhurried spares the node wake-ups: those that Go's own watchman asks for, who looks every 20 µs whether a thread that
-// sleeps on its own terms, as the probers' does, has been gone for too long. Each takes a processor from whoever has it. Real-time threads are woken in time all the
-// same, and threads started later inherit it. Without the right to, nothing changes.
+// sleeps on its own terms, as the probers' does, has been gone for too long. Each takes a processor from whoever has it.
+// Real-time threads are woken in time all the same, and threads started later inherit it. Without the right to, nothing
+// changes.
 func Unhurried() {
 	threads, err := os.ReadDir("/proc/self/task")
 	if err != nil {
